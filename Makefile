@@ -1,0 +1,48 @@
+# One virtual environment, made once and reused. `make help` lists the targets.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+# Extra arguments for pip, for instance an index that has CPU builds of PyTorch.
+PIP_ARGS ?=
+
+.PHONY: help serve test check lint bench clean
+.DEFAULT_GOAL := help
+
+help: ## list the targets
+	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Footnote needs Python 3.11 or newer; $$($(PYTHON) --version) is $(PYTHON). Try: make PYTHON=python3.12 …"; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || { echo "Python can't make virtual environments here. On Debian and Ubuntu: apt-get install python3-venv"; exit 1; }
+	@$(BIN)/pip install --quiet --upgrade pip
+
+$(VENV)/.installed: pyproject.toml | $(BIN)/python
+	@echo "Installing Footnote into $(VENV) (some minutes, once)…"
+	@$(BIN)/pip install --quiet $(PIP_ARGS) -e .
+	@touch $@
+
+$(VENV)/.installed-dev: pyproject.toml | $(BIN)/python
+	@echo "Installing Footnote and its test tools into $(VENV) (some minutes, once)…"
+	@$(BIN)/pip install --quiet $(PIP_ARGS) -e '.[dev]'
+	@touch $@ $(VENV)/.installed
+
+serve: $(VENV)/.installed ## install, and start the service on 127.0.0.1:8000
+	@$(BIN)/footnote serve
+
+test: $(VENV)/.installed-dev ## install what the tests need, and run them all
+	@$(BIN)/python -m pytest
+
+lint: $(VENV)/.installed-dev ## style, types and import rules
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+check: lint test ## everything that must pass before a commit
+
+bench: $(VENV)/.installed-dev ## measure, beside the bare libraries: make bench SITE=DIR
+	@test -n "$(SITE)" || { echo "Name a folder of HTML pages: make bench SITE=DIR"; exit 2; }
+	@$(BIN)/python -m bench "$(SITE)" $(BENCH_ARGS)
+
+clean: ## remove the virtual environment and caches (never your data)
+	rm -rf $(VENV) .mypy_cache .ruff_cache .hypothesis .import_linter_cache
