@@ -1,0 +1,172 @@
+"""Every setting, documented where it is declared.
+
+Settings come from, strongest first: arguments given in code, environment variables (``FOOTNOTE_`` and ``__`` between
+the section and the name: ``FOOTNOTE_SERVER__PORT=9000``), the TOML file named by ``FOOTNOTE_CONFIG`` or else
+``footnote.toml`` in the working directory, then the defaults below. Unknown keys are refused.
+
+Settings are read only by :func:`load_settings`; everything else is handed the section it needs.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+
+from corpus.errors import StartupError
+
+
+def _comma_separated(value: object) -> object:
+    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
+StringList = Annotated[list[str], BeforeValidator(_comma_separated)]
+
+
+NOT_SETTINGS = {"FOOTNOTE_CONFIG", "FOOTNOTE_URL"}  # read by the loader and by the command line
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ServerSettings(Section):
+    host: str = Field("127.0.0.1", description="Address the service listens on.")
+    port: int = Field(8000, ge=0, le=65535, description="Port the service listens on; 0 picks a free one.")
+    max_body_bytes: int = Field(1_000_000, ge=1_000, description="Largest request body accepted.")
+    shutdown_grace_s: float = Field(10.0, ge=0, le=600, description="How long open requests may finish after SIGTERM.")
+
+
+class IndexSettings(Section):
+    embedder: str = Field(
+        "all-MiniLM-L6-v2",
+        description="The built-in all-MiniLM-L6-v2, or a folder holding a sentence-transformers model, or a model name.",
+    )
+    device: str = Field("auto", description="Where the embedder runs: auto, cpu, cuda, cuda:1, mps.")
+    embed_batch_size: int = Field(16, ge=1, le=1024, description="Chunks embedded at once.")
+    chunk_max_tokens: int = Field(
+        200, ge=32, le=8192, description="Longest chunk, in the embedder's own tokens, heading context included."
+    )
+    chunk_min_tokens: int = Field(60, ge=0, description="Smaller neighbours under one heading are merged up to this.")
+    chunk_overlap_tokens: int = Field(0, ge=0, description="Tokens shared by the parts of a block that had to be split.")
+
+
+class SearchSettings(Section):
+    candidates: int = Field(50, ge=1, le=1000, description="Candidates taken from each of dense and lexical search.")
+    dense_weight: float = Field(0.6, ge=0, le=1, description="Weight of dense against lexical scores in the fusion.")
+    rerank: bool = Field(True, description="Rerank the fused candidates by late interaction (MaxSim).")
+    rerank_candidates: int = Field(30, ge=1, le=200, description="Fused candidates that the reranker sees.")
+    rerank_weight: float = Field(0.5, ge=0, le=1, description="Weight of the reranker against the first stage.")
+    max_limit: int = Field(100, ge=1, le=1000, description="Most hits one search may ask for.")
+
+
+class IngestSettings(Section):
+    user_agent: str = Field(
+        "FootnoteBot/0.1 (self-hosted)",
+        description="Sent with every fetch; robots.txt is matched against its product name. Add how to reach you.",
+    )
+    allow_private_hosts: StringList = Field(
+        default_factory=list,
+        description="Hosts (name or IP literal, optionally :port) that may resolve to private or loopback addresses, "
+        "for intranets and tests. Everything else must be public.",
+    )
+    respect_robots: bool = Field(True, description="Obey robots.txt (RFC 9309). Turn off only for sites you own.")
+    delay_s: float = Field(
+        0.5, ge=0, le=60, description="Least pause between two requests to one host (robots.txt may ask for more)."
+    )
+    max_crawl_delay_s: float = Field(
+        30.0, ge=0, description="Longest Crawl-delay that is honoured; sites asking for more are paced at this."
+    )
+    concurrency: int = Field(4, ge=1, le=64, description="Pages of one job worked on at once (one request per host at a time).")
+    connect_timeout_s: float = Field(10.0, gt=0, le=120)
+    fetch_deadline_s: float = Field(60.0, gt=0, le=600, description="One fetch in all, redirects included.")
+    max_body_bytes: int = Field(10_000_000, ge=1_000, description="Largest response body, decoded.")
+    max_redirects: int = Field(5, ge=0, le=20)
+    max_pages: int = Field(1_000, ge=1, le=1_000_000, description="Page budget of a crawl that names none.")
+    max_depth: int = Field(20, ge=0, le=1_000, description="Links followed from a start URL at most.")
+    max_attempts: int = Field(3, ge=1, le=20, description="Tries of one URL when the failure is transient.")
+    parse_timeout_s: float = Field(20.0, gt=0, le=600, description="Longest time one page may take to parse.")
+    parse_memory_bytes: int = Field(1_500_000_000, ge=100_000_000, description="Memory limit of the parsing process.")
+
+
+class LlmSettings(Section):
+    engine: Literal["llamacpp", "none"] = Field(
+        "llamacpp", description="llamacpp: a GGUF model in process. none: answers are quotes, never phrased by a model."
+    )
+    model: str = Field("gemma-3-270m-q4", description="The built-in Gemma 3 270M (4-bit), or the path of a GGUF file.")
+    context_tokens: int = Field(2048, ge=512, description="Context window of each slot, in tokens.")
+    slots: int = Field(2, ge=1, le=64, description="Answers generated at once; more wait in a queue.")
+    queue_limit: int = Field(16, ge=0, description="Answers that may wait for a slot before requests are refused with 503.")
+    threads: int = Field(0, ge=0, le=256, description="Inference threads; 0 takes one per physical core.")
+    gpu_layers: int = Field(-1, ge=-1, description="Layers offloaded to a GPU where llama.cpp was built with one; -1 = all.")
+    max_answer_tokens: int = Field(96, ge=8, le=4096)
+    request_deadline_s: float = Field(60.0, gt=0, le=3600, description="Longest time one answer may take in all.")
+
+
+class AnswerSettings(Section):
+    max_question_chars: int = Field(4_000, ge=10, le=100_000)
+    context_chunks: int = Field(5, ge=1, le=50, description="Chunks whose sentences may serve as evidence.")
+    context_budget_tokens: int = Field(600, ge=64, description="Most prompt tokens spent on passages.")
+    abstain_below: float = Field(0.5, ge=-1, le=1, description="Evidence score under which the pages are taken not to answer.")
+    support_at_least: float = Field(0.9, ge=0, le=1, description="Support under which a generated sentence is removed.")
+    max_quotes: int = Field(2, ge=1, le=10, description="Most quotes in a `quoted` answer.")
+
+
+class Settings(BaseSettings):
+    """All of Footnote's settings."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="FOOTNOTE_", env_nested_delimiter="__", extra="forbid", frozen=True, enable_decoding=False
+    )
+
+    data_dir: Path = Field(
+        default_factory=lambda: Path.home() / ".local" / "share" / "footnote",
+        description="Where everything is kept: database, indexes, unpacked model weights.",
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    server: ServerSettings = Field(default_factory=ServerSettings)
+    index: IndexSettings = Field(default_factory=IndexSettings)
+    search: SearchSettings = Field(default_factory=SearchSettings)
+    ingest: IngestSettings = Field(default_factory=IngestSettings)
+    llm: LlmSettings = Field(default_factory=LlmSettings)
+    answer: AnswerSettings = Field(default_factory=AnswerSettings)
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        path = Path(os.environ.get("FOOTNOTE_CONFIG", "footnote.toml"))
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, toml_file=path)
+
+
+def load_settings(**overrides: Any) -> Settings:
+    """Read the settings from environment and file.
+
+    Raises:
+        StartupError: a key is unknown or a value out of bounds; the message names each and where it came from.
+    """
+    sections = {f"FOOTNOTE_{name}".upper() for name in Settings.model_fields} | NOT_SETTINGS
+    unknown = sorted(k for k in os.environ if k.startswith("FOOTNOTE_") and k.split("__")[0].upper() not in sections)
+    if unknown:  # pydantic-settings refuses unknown names inside a section, but passes over unknown sections
+        raise StartupError(f"Unknown settings in the environment: {', '.join(unknown)}. See docs/configuration.md for the names.")
+    config = os.environ.get("FOOTNOTE_CONFIG")
+    if config and not Path(config).is_file():
+        raise StartupError(f"FOOTNOTE_CONFIG names {config}, which is no file. Create it or unset the variable.")
+    try:
+        return Settings(**overrides)
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as exc:
+        raise StartupError(f"The settings file {config or 'footnote.toml'} can't be read: {exc}. Correct it or remove it.") from exc
+    except ValidationError as exc:
+        lines = [f"  {'.'.join(map(str, e['loc'])) or 'settings'}: {e['msg']}" for e in exc.errors()]
+        raise StartupError(
+            "The settings are not valid. Correct these in the environment (FOOTNOTE_…) or in footnote.toml:\n" + "\n".join(lines)
+        ) from exc
