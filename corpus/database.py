@@ -1,0 +1,272 @@
+"""The metadata database: the truth that every index is derived from.
+
+SQLite (WAL) when embedded, PostgreSQL when networked, through the same models. One :class:`Database` belongs to one event
+loop; the service and the worker each open their own. Schema changes go through Alembic (``corpus/migrations``) alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Self
+
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import (
+    JSON,
+    Boolean,
+    DateTime,
+    Dialect,
+    ForeignKey,
+    Index,
+    Integer,
+    String,
+    Text,
+    TypeDecorator,
+    UniqueConstraint,
+    event,
+)
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+from corpus.errors import StorageFull
+
+BUSY_TIMEOUT_S = 30.0
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """Aware datetimes in and out. SQLite stores no zone, so it is put back on reading."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is not None and value.tzinfo is None:
+            raise ValueError("naive datetime; all times are UTC")
+        return value.astimezone(UTC) if value else None
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        return value.replace(tzinfo=UTC) if value and value.tzinfo is None else value
+
+
+class Base(DeclarativeBase):
+    type_annotation_map = {datetime: UtcDateTime, dict[str, Any]: JSON, list[Any]: JSON}  # noqa: RUF012
+
+
+class CollectionRow(Base):
+    """A named set of pages that is searched together."""
+
+    __tablename__ = "collections"
+
+    id: Mapped[int] = mapped_column(Integer, primary_key=True)
+    name: Mapped[str] = mapped_column(String(64), unique=True)
+    created_at: Mapped[datetime]
+
+
+class PageRow(Base):
+    """A URL within a collection. It is visible to readers exactly while ``live_generation`` is set."""
+
+    __tablename__ = "pages"
+    __table_args__ = (UniqueConstraint("collection_id", "url"),)
+
+    id: Mapped[str] = mapped_column(String(32), primary_key=True)
+    collection_id: Mapped[int] = mapped_column(ForeignKey("collections.id"))
+    url: Mapped[str] = mapped_column(Text)
+    live_generation: Mapped[int | None]
+    created_at: Mapped[datetime]
+
+
+class GenerationRow(Base):
+    """One version of a page.
+
+    ``state``: ``writing`` until the flip, then ``live``; ``revoked`` if it may no longer flip but its writer is still at
+    work; ``stale`` once replaced or deleted, which makes the row the work list of the sweep: it goes only after its
+    chunks have left every index.
+    """
+
+    __tablename__ = "generations"
+    __table_args__ = (
+        Index("ix_generations_page", "page_id"),
+        Index("ix_generations_state", "state"),
+        {"sqlite_autoincrement": True},
+    )
+
+    id: Mapped[int] = mapped_column(Integer, primary_key=True)  # never reused, so that chunk ids never are either
+    page_id: Mapped[str] = mapped_column(String(32))
+    state: Mapped[str] = mapped_column(String(8))
+    job_id: Mapped[str | None] = mapped_column(String(36))
+    title: Mapped[str] = mapped_column(Text)
+    text: Mapped[str] = mapped_column(Text)
+    blocks: Mapped[list[Any]]  # [[kind, start, end, level], …]
+    language: Mapped[str | None] = mapped_column(String(16))
+    content_hash: Mapped[str] = mapped_column(String(64))
+    links: Mapped[list[Any]]  # kept so that an unchanged page (304) still leads a crawl onwards
+    etag: Mapped[str | None] = mapped_column(Text)
+    last_modified: Mapped[str | None] = mapped_column(Text)
+    fetched_at: Mapped[datetime]
+    chunk_count: Mapped[int]
+
+
+class ChunkRow(Base):
+    """A chunk's place in its generation's text. The text itself is never stored twice: it is the span."""
+
+    __tablename__ = "chunks"
+    __table_args__ = (Index("ix_chunks_generation", "generation"),)
+
+    id: Mapped[str] = mapped_column(String(32), primary_key=True)
+    page_id: Mapped[str] = mapped_column(String(32))
+    generation: Mapped[int] = mapped_column(ForeignKey("generations.id"))
+    ordinal: Mapped[int]
+    start: Mapped[int]
+    end: Mapped[int]
+    heading_path: Mapped[list[Any]]
+    embed_text: Mapped[str] = mapped_column(Text)
+    token_count: Mapped[int]
+
+
+class JobRow(Base):
+    """An ingest job. Its counters are not stored: they are counted over its URLs, so they can't drift."""
+
+    __tablename__ = "jobs"
+    __table_args__ = (Index("ix_jobs_created", "created_at"),)
+
+    id: Mapped[str] = mapped_column(String(36), primary_key=True)
+    collection_id: Mapped[int] = mapped_column(ForeignKey("collections.id"))
+    spec: Mapped[dict[str, Any]]
+    state: Mapped[str] = mapped_column(String(12))
+    cancel_requested: Mapped[bool] = mapped_column(Boolean, default=False)
+    error: Mapped[str | None] = mapped_column(Text)
+    created_at: Mapped[datetime]
+    started_at: Mapped[datetime | None]
+    finished_at: Mapped[datetime | None]
+
+
+class UrlRow(Base):
+    """One URL that a job knows of: the durable frontier and, afterwards, the log of what happened."""
+
+    __tablename__ = "urls"
+    __table_args__ = (UniqueConstraint("job_id", "url"), Index("ix_urls_state", "job_id", "state"))
+
+    seq: Mapped[int] = mapped_column(Integer, primary_key=True)
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id"))
+    url: Mapped[str] = mapped_column(Text)
+    depth: Mapped[int]
+    state: Mapped[str] = mapped_column(String(12))
+    reason: Mapped[str | None] = mapped_column(String(64))
+    message: Mapped[str | None] = mapped_column(Text)
+    attempts: Mapped[int] = mapped_column(Integer, default=0)
+    not_before: Mapped[datetime | None]
+    page_id: Mapped[str | None] = mapped_column(String(32))
+    chunks: Mapped[int] = mapped_column(Integer, default=0)
+    finished_at: Mapped[datetime | None]
+
+
+class FactRow(Base):
+    """Single facts about the whole index: its stamp, and the epoch that counts every visible change."""
+
+    __tablename__ = "facts"
+
+    key: Mapped[str] = mapped_column(String(32), primary_key=True)
+    value: Mapped[dict[str, Any]]
+
+
+class Database:
+    """A pool of connections to the metadata database, bound to the running event loop."""
+
+    def __init__(self, *, url: str) -> None:
+        self.url = url
+        self.engine: AsyncEngine = create_async_engine(url)
+        if self.engine.dialect.name == "sqlite":
+            event.listen(self.engine.sync_engine, "connect", _prepare_sqlite)
+            event.listen(self.engine.sync_engine, "begin", _begin_immediate)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.engine.dispose()
+
+    @asynccontextmanager
+    async def read(self) -> AsyncIterator[AsyncConnection]:
+        """A connection that sees one consistent snapshot and writes nothing."""
+        async with self.engine.connect() as connection:
+            yield await connection.execution_options(footnote_read_only=True)
+
+    @asynccontextmanager
+    async def write(self) -> AsyncIterator[AsyncConnection]:
+        """A transaction, committed if the block ends well.
+
+        Raises:
+            StorageFull: the disk is full; the transaction was rolled back and nothing was lost.
+        """
+        try:
+            async with self.engine.begin() as connection:
+                yield connection
+        except OperationalError as exc:
+            if is_disk_full(exc):
+                raise StorageFull(
+                    "The disk that holds the data directory is full. Free some space and try again; nothing was lost."
+                ) from exc
+            raise
+
+    async def migrate(self) -> None:
+        """Bring the schema to the newest revision. Safe to call at every start."""
+        await asyncio.to_thread(upgrade_schema, self.url)
+
+
+def upgrade_schema(url: str, revision: str = "head") -> None:
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    config.attributes["url"] = url
+    command.upgrade(config, revision)
+
+
+def is_disk_full(exc: BaseException) -> bool:
+    """True for ENOSPC however it is wrapped: as OSError, by SQLite, by Arrow or tantivy in their messages."""
+    seen: BaseException | None = exc
+    while seen is not None:
+        if isinstance(seen, OSError) and seen.errno == 28:
+            return True
+        text = str(seen).lower()
+        if "database or disk is full" in text or "no space left on device" in text:
+            return True
+        seen = getattr(seen, "orig", None) or seen.__cause__
+    return False
+
+
+def _prepare_sqlite(dbapi_connection: Any, _: object) -> None:
+    # pysqlite's own transaction handling would begin too late and deferred; BEGIN is ours (see _begin_immediate).
+    dbapi_connection.isolation_level = None
+    cursor = dbapi_connection.cursor()
+    for pragma in (
+        "journal_mode=WAL",
+        "synchronous=FULL",
+        "foreign_keys=ON",
+        f"busy_timeout={int(BUSY_TIMEOUT_S * 1000)}",
+        "secure_delete=ON",
+    ):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def _begin_immediate(connection: Any) -> None:
+    # A deferred transaction that reads and then writes can fail with SQLITE_BUSY at once, whatever the time-out.
+    read_only = connection.get_execution_options().get("footnote_read_only", False)
+    connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")
+
+
+def sqlite_url(path: Path, *, driver: str = "sqlite+aiosqlite") -> str:
+    return f"{driver}:///{path}"
+
+
+def sqlite_version() -> str:
+    return sqlite3.sqlite_version
+
+
+def utc_now() -> datetime:
+    return datetime.now(UTC)

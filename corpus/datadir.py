@@ -1,0 +1,97 @@
+"""The data directory: what lies where, and that only one process owns it."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from pathlib import Path
+from typing import Any, Self
+
+from corpus.errors import DataDirectoryLocked, StartupError, StorageFull
+
+LEAST_FREE_BYTES = 100_000_000
+
+
+class DataDirectory:
+    """Holds an exclusive lock on the directory while open: SQLite would allow a second owner, Milvus Lite would not."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._lock: int | None = None
+
+    @property
+    def database(self) -> Path:
+        return self.path / "footnote.sqlite"
+
+    @property
+    def queue(self) -> Path:
+        return self.path / "queue.sqlite"
+
+    @property
+    def vectors(self) -> Path:
+        return self.path / "vectors.db"
+
+    @property
+    def lexical(self) -> Path:
+        return self.path / "lexical"
+
+    @property
+    def tokens(self) -> Path:
+        return self.path / "tokens.sqlite"
+
+    @property
+    def models(self) -> Path:
+        return self.path / "models"
+
+    @property
+    def service_file(self) -> Path:
+        return self.path / "service.json"
+
+    def __enter__(self) -> Self:
+        """Raises: DataDirectoryLocked, StorageFull, StartupError (not writable)."""
+        try:
+            self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self._lock = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+        except OSError as exc:
+            raise StartupError(
+                f"The data directory {self.path} can't be used ({exc.strerror}). Set FOOTNOTE_DATA_DIR to one that can."
+            ) from exc
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as exc:
+            owner = os.pread(self._lock, 32, 0).decode(errors="replace").strip() or "unknown"
+            os.close(self._lock)
+            self._lock = None
+            raise DataDirectoryLocked(
+                f"The data directory {self.path} is in use by another Footnote (process {owner}). Talk to that one, stop it, "
+                "or set FOOTNOTE_DATA_DIR to another directory.",
+                process=owner,
+            ) from exc
+        os.ftruncate(self._lock, 0)
+        os.pwrite(self._lock, str(os.getpid()).encode(), 0)
+        free = os.statvfs(self.path)
+        if free.f_bavail * free.f_frsize < LEAST_FREE_BYTES:
+            self.__exit__()
+            raise StorageFull(
+                f"Less than {LEAST_FREE_BYTES // 1_000_000} MB are free on the disk of {self.path}. Free some space first."
+            )
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._lock is not None:
+            self.service_file.unlink(missing_ok=True)
+            os.close(self._lock)  # releases the lock
+            self._lock = None
+
+    def announce(self, url: str) -> None:
+        """Tell the command line where the service listens."""
+        self.service_file.write_text(json.dumps({"url": url, "pid": os.getpid()}))
+
+    def announced(self) -> dict[str, Any] | None:
+        """Where a service says that it listens; it may be dead by now."""
+        try:
+            found = json.loads(self.service_file.read_text())
+        except (OSError, ValueError):
+            return None
+        return found if isinstance(found, dict) else None

@@ -1,0 +1,227 @@
+"""How a page changes: at once or not at all.
+
+``begin`` records what will be written, under a generation number that was never used before; the chunks go to the indexes
+and are verified; ``flip`` makes the new generation live in one database transaction. Readers ask the database which
+generation is live, so they see the old page until the flip and the new one after it. What a crash leaves behind is a
+generation that never went live: the sweep removes it, as it removes those that were replaced or deleted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import delete, func, insert, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from corpus.database import ChunkRow, Database, FactRow, GenerationRow, PageRow, utc_now
+from corpus.embedding import Embedder
+from corpus.errors import TransientError
+from corpus.model import ChunkSpan, PageText, chunk_id, page_id
+from corpus.store import ChunkIndex, IndexRow
+
+SWEEP_BATCH = 50
+
+
+@dataclass(frozen=True, slots=True)
+class NewPage:
+    """A fetched, extracted and chunked page, ready to be written."""
+
+    collection_id: int
+    url: str
+    page: PageText
+    chunks: Sequence[ChunkSpan]
+    links: Sequence[str]
+    etag: str | None
+    last_modified: str | None
+    fetched_at: datetime
+    job_id: str | None
+
+    @property
+    def id(self) -> str:
+        return page_id(self.collection_id, self.url)
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """A generation that was begun and is not live yet."""
+
+    new: NewPage
+    generation: int
+    replaces: int | None
+
+    @property
+    def chunk_ids(self) -> list[str]:
+        return [chunk_id(self.new.id, self.generation, chunk.ordinal) for chunk in self.new.chunks]
+
+
+class GenerationWriter:
+    def __init__(self, *, database: Database, index: ChunkIndex, embedder: Embedder) -> None:
+        self._database = database
+        self._index = index
+        self._embedder = embedder
+
+    async def commit(
+        self, pages: Sequence[NewPage], *, on_flip: Callable[[AsyncConnection, Pending, bool], Awaitable[None]]
+    ) -> None:
+        """Write pages and make them live. ``on_flip(connection, pending, went_live)`` runs inside the flip's transaction,
+        once a page, so that what else must be true together with the page (its URL is done, its links are known) is.
+
+        Raises:
+            TransientError: the indexes don't hold what was written to them; nothing went live.
+            StorageFull: nothing went live.
+        """
+        pending = await self._begin(pages)
+        chunks = [(one, chunk) for one in pending for chunk in one.new.chunks]
+        embeddings = await asyncio.to_thread(self._embedder.embed_passages, [chunk.embed_text for _, chunk in chunks])
+        await asyncio.to_thread(self._index.write, [_index_row(one, chunk) for one, chunk in chunks], embeddings)
+        missing = await asyncio.to_thread(self._index.missing, [i for one in pending for i in one.chunk_ids])
+        if missing:
+            raise TransientError(
+                f"{len(missing)} of {len(chunks)} chunks can't be found again after writing them.", reason="index_write_failed"
+            )
+        async with self._database.write() as connection:
+            for one in pending:
+                await on_flip(connection, one, await _flip(connection, one))
+            await bump_epoch(connection)
+        await self.sweep()
+
+    async def sweep(self, *, abandoned_before: datetime | None = None) -> int:
+        """Remove stale generations from the indexes, then from the database; gives how many.
+
+        ``abandoned_before``: also those begun before then and never made live, whose writer must be dead by now.
+        """
+        if abandoned_before is not None:
+            async with self._database.write() as connection:
+                dead = GenerationRow.state.in_(("writing", "revoked")) & (GenerationRow.fetched_at < abandoned_before)
+                await connection.execute(update(GenerationRow).where(dead).values(state="stale"))
+        swept = 0
+        while True:
+            async with self._database.read() as connection:
+                columns = (GenerationRow.id, GenerationRow.page_id, GenerationRow.chunk_count)
+                rows = (await connection.execute(select(*columns).where(GenerationRow.state == "stale").limit(SWEEP_BATCH))).all()
+            if not rows:
+                return swept
+            ids = [chunk_id(row.page_id, row.id, ordinal) for row in rows for ordinal in range(row.chunk_count)]
+            await asyncio.to_thread(self._index.delete, ids)
+            generations = [row.id for row in rows]
+            async with self._database.write() as connection:
+                await connection.execute(delete(ChunkRow).where(ChunkRow.generation.in_(generations)))
+                await connection.execute(delete(GenerationRow).where(GenerationRow.id.in_(generations)))
+            swept += len(rows)
+
+    async def _begin(self, pages: Sequence[NewPage]) -> list[Pending]:
+        pending = []
+        async with self._database.write() as connection:
+            for new in pages:
+                row = {"id": new.id, "collection_id": new.collection_id, "url": new.url, "created_at": utc_now()}
+                await connection.execute(insert_or_ignore(connection, PageRow).values(row))
+                live = await connection.scalar(select(PageRow.live_generation).where(PageRow.id == new.id))
+                await revoke_writers(connection, [new.id])  # the newest writer wins
+                result = await connection.execute(
+                    insert(GenerationRow).values(_generation_values(new)).returning(GenerationRow.id)
+                )
+                one = Pending(new=new, generation=result.scalar_one(), replaces=live)
+                if new.chunks:
+                    await connection.execute(insert(ChunkRow), [_chunk_values(one, chunk) for chunk in new.chunks])
+                pending.append(one)
+        return pending
+
+
+async def _flip(connection: AsyncConnection, pending: Pending) -> bool:
+    """Make a generation live. False if the page was deleted, or written by another, since ``begin``."""
+    ours = (GenerationRow.id == pending.generation) & (GenerationRow.state == "writing")
+    flipped = await connection.execute(update(GenerationRow).where(ours).values(state="live"))
+    if flipped.rowcount:
+        expected = PageRow.live_generation.is_(None) if pending.replaces is None else PageRow.live_generation == pending.replaces
+        moved = await connection.execute(
+            update(PageRow).where((PageRow.id == pending.new.id) & expected).values(live_generation=pending.generation)
+        )
+        if moved.rowcount:
+            if pending.replaces is not None:
+                await connection.execute(update(GenerationRow).where(GenerationRow.id == pending.replaces).values(state="stale"))
+            return True
+    await connection.execute(update(GenerationRow).where(GenerationRow.id == pending.generation).values(state="stale"))
+    return False
+
+
+async def revoke_writers(connection: AsyncConnection, page_ids: Sequence[str]) -> None:
+    """Forbid the flip of generations that are being written. They become stale only when their writer has finished, for
+    until then it may still be adding chunks to the indexes."""
+    writing = GenerationRow.page_id.in_(page_ids) & (GenerationRow.state == "writing")
+    await connection.execute(update(GenerationRow).where(writing).values(state="revoked"))
+
+
+async def bump_epoch(connection: AsyncConnection) -> None:
+    """Count one visible change. A search compares the epoch before and after to know whether pages moved under it."""
+    value = (await current_epoch(connection)) + 1
+    changed = await connection.execute(update(FactRow).where(FactRow.key == "epoch").values(value={"count": value}))
+    if not changed.rowcount:
+        await connection.execute(insert(FactRow).values(key="epoch", value={"count": value}))
+
+
+async def current_epoch(connection: AsyncConnection) -> int:
+    value = await connection.scalar(select(FactRow.value).where(FactRow.key == "epoch"))
+    return int(value["count"]) if value else 0
+
+
+async def hidden_chunks(connection: AsyncConnection) -> int:
+    """How many chunks the indexes may hold that no reader may see: being written, or waiting for the sweep."""
+    states = ("writing", "revoked", "stale")  # not "!= live", which no index can answer
+    hidden = select(func.coalesce(func.sum(GenerationRow.chunk_count), 0)).where(GenerationRow.state.in_(states))
+    return int(await connection.scalar(hidden) or 0)
+
+
+def insert_or_ignore(connection: AsyncConnection, table: type) -> sqlite.Insert | postgresql.Insert:
+    dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
+    statement: sqlite.Insert | postgresql.Insert = dialect.insert(table).on_conflict_do_nothing()
+    return statement
+
+
+def _generation_values(new: NewPage) -> dict[str, object]:
+    return {
+        "page_id": new.id,
+        "state": "writing",
+        "job_id": new.job_id,
+        "title": new.page.title,
+        "text": new.page.text,
+        "blocks": [[block.kind, block.start, block.end, block.level] for block in new.page.blocks],
+        "language": new.page.language,
+        "content_hash": new.page.content_hash,
+        "links": list(new.links),
+        "etag": new.etag,
+        "last_modified": new.last_modified,
+        "fetched_at": new.fetched_at,
+        "chunk_count": len(new.chunks),
+    }
+
+
+def _chunk_values(pending: Pending, chunk: ChunkSpan) -> dict[str, object]:
+    return {
+        "id": chunk_id(pending.new.id, pending.generation, chunk.ordinal),
+        "page_id": pending.new.id,
+        "generation": pending.generation,
+        "ordinal": chunk.ordinal,
+        "start": chunk.start,
+        "end": chunk.end,
+        "heading_path": list(chunk.heading_path),
+        "embed_text": chunk.embed_text,
+        "token_count": chunk.token_count,
+    }
+
+
+def _index_row(pending: Pending, chunk: ChunkSpan) -> IndexRow:
+    new = pending.new
+    return IndexRow(
+        id=chunk_id(new.id, pending.generation, chunk.ordinal),
+        page_id=new.id,
+        generation=pending.generation,
+        collection_id=new.collection_id,
+        url=new.url,
+        language=new.page.language or "",
+        headings=" ".join((new.page.title, *chunk.heading_path)),
+        text=new.page.text[chunk.start : chunk.end],
+    )

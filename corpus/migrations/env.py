@@ -1,0 +1,30 @@
+"""Alembic's entry: runs the revisions on the database that ``corpus.database.upgrade_schema`` names."""
+
+from typing import Any, Literal
+
+from alembic import context
+from sqlalchemy import create_engine
+
+from corpus.database import Base, UtcDateTime
+
+SYNC_DRIVERS = {"sqlite+aiosqlite": "sqlite", "postgresql+asyncpg": "postgresql+psycopg"}
+
+
+def render_item(kind: str, item: Any, _: Any) -> str | Literal[False]:
+    """A revision is history: it must not change when our types do."""
+    return "sa.DateTime(timezone=True)" if kind == "type" and isinstance(item, UtcDateTime) else False
+
+
+def run() -> None:
+    url: str = context.config.attributes["url"]
+    driver, _, rest = url.partition("://")
+    engine = create_engine(f"{SYNC_DRIVERS.get(driver, driver)}://{rest}")
+    with engine.connect() as connection:
+        # render_as_batch: SQLite can't alter most of a table in place.
+        context.configure(connection=connection, target_metadata=Base.metadata, render_as_batch=True, render_item=render_item)
+        with context.begin_transaction():
+            context.run_migrations()
+    engine.dispose()
+
+
+run()

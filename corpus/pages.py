@@ -1,0 +1,235 @@
+"""Collections and their live pages: reading, listing, deleting."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Select, delete, func, insert, select, update
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from corpus.database import ChunkRow, CollectionRow, Database, GenerationRow, JobRow, PageRow, UrlRow, utc_now
+from corpus.errors import Conflict, InvalidInput, NotFound
+from corpus.generations import GenerationWriter, bump_epoch, revoke_writers
+from corpus.model import Chunk
+
+DEFAULT_COLLECTION = "default"
+COLLECTION_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
+
+
+@dataclass(frozen=True, slots=True)
+class Collection:
+    id: int
+    name: str
+    created_at: datetime
+    pages: int
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A live page without its text."""
+
+    id: str
+    collection: str
+    url: str
+    title: str
+    language: str | None
+    content_hash: str
+    fetched_at: datetime
+    chunks: int
+    characters: int
+
+
+class Pages:
+    def __init__(self, *, database: Database, writer: GenerationWriter) -> None:
+        self._database = database
+        self._writer = writer
+
+    async def collections(self) -> list[Collection]:
+        live = select(PageRow.collection_id, func.count().label("pages")).where(PageRow.live_generation.is_not(None))
+        counted = live.group_by(PageRow.collection_id).subquery()
+        statement = select(CollectionRow, func.coalesce(counted.c.pages, 0).label("pages"))
+        statement = statement.outerjoin(counted, counted.c.collection_id == CollectionRow.id).order_by(CollectionRow.name)
+        async with self._database.read() as connection:
+            return [
+                Collection(row.id, row.name, row.created_at, row.pages) for row in (await connection.execute(statement)).all()
+            ]
+
+    async def create_collection(self, name: str) -> Collection:
+        """Raises: InvalidInput for a bad name, Conflict if it exists."""
+        if not COLLECTION_NAME.fullmatch(name):
+            raise InvalidInput(
+                f"{name!r} is no collection name. Use 1 to 63 lower-case letters, digits, - and _; begin with a letter or digit."
+            )
+        created_at = utc_now()
+        try:
+            async with self._database.write() as connection:
+                result = await connection.execute(
+                    insert(CollectionRow).values(name=name, created_at=created_at).returning(CollectionRow.id)
+                )
+                return Collection(result.scalar_one(), name, created_at, 0)
+        except IntegrityError as exc:
+            raise Conflict(f"The collection {name!r} exists already.") from exc
+
+    async def ensure_collection(self, name: str) -> int:
+        """The id of a collection, which is made if it isn't there."""
+        try:
+            return await self.collection_id(name)
+        except NotFound:
+            try:
+                return (await self.create_collection(name)).id
+            except Conflict:  # made by another just now
+                return await self.collection_id(name)
+
+    async def collection_id(self, name: str) -> int:
+        async with self._database.read() as connection:
+            found = await connection.scalar(select(CollectionRow.id).where(CollectionRow.name == name))
+        if found is None:
+            raise NotFound(f"There is no collection {name!r}. See GET /v1/collections, or make it by ingesting into it.")
+        return int(found)
+
+    async def delete_collection(self, name: str) -> int:
+        """Delete a collection with its pages and the log of its jobs; gives the number of pages.
+
+        Raises: NotFound; Conflict while a job is writing to it.
+        """
+        collection = await self.collection_id(name)
+        async with self._database.write() as connection:
+            jobs = select(JobRow.id).where(JobRow.collection_id == collection)
+            if await connection.scalar(jobs.where(JobRow.state.in_(("queued", "running"))).limit(1)):
+                raise Conflict(f"A job is still writing to {name!r}. Cancel it first (POST /v1/jobs/{{id}}/cancel).")
+            ids = (await connection.scalars(select(PageRow.id).where(PageRow.collection_id == collection))).all()
+            await _forget(connection, ids)
+            await connection.execute(delete(UrlRow).where(UrlRow.job_id.in_(jobs)))
+            await connection.execute(delete(JobRow).where(JobRow.collection_id == collection))
+            await connection.execute(delete(CollectionRow).where(CollectionRow.id == collection))
+        await self._writer.sweep()
+        return len(ids)
+
+    async def list(
+        self, *, collection: str, url_prefix: str | None = None, after: str | None = None, limit: int = 50
+    ) -> tuple[list[Page], str | None]:
+        """Live pages by URL, and the cursor of the next ones (a URL) or None."""
+        collection_id = await self.collection_id(collection)
+        statement = _live_pages().where(PageRow.collection_id == collection_id).order_by(PageRow.url).limit(limit + 1)
+        if url_prefix:
+            statement = statement.where(PageRow.url.startswith(url_prefix, autoescape=True))
+        if after:
+            statement = statement.where(PageRow.url > after)
+        async with self._database.read() as connection:
+            pages = [_page(row) for row in (await connection.execute(statement)).all()]
+        return (pages[:limit], pages[limit - 1].url) if len(pages) > limit else (pages, None)
+
+    async def get(self, page_id: str) -> Page:
+        """Raises: NotFound."""
+        async with self._database.read() as connection:
+            row = (await connection.execute(_live_pages().where(PageRow.id == page_id))).first()
+        if row is None:
+            raise NotFound(f"There is no page {page_id}. It may have been deleted; GET /v1/pages lists those there are.")
+        return _page(row)
+
+    async def text(self, page_id: str) -> tuple[str, str]:
+        """The stored text of a live page and its content hash. Raises: NotFound."""
+        statement = select(GenerationRow.text, GenerationRow.content_hash).join(
+            PageRow, PageRow.live_generation == GenerationRow.id
+        )
+        async with self._database.read() as connection:
+            row = (await connection.execute(statement.where(PageRow.id == page_id))).first()
+        if row is None:
+            raise NotFound(f"There is no page {page_id}. It may have been deleted; GET /v1/pages lists those there are.")
+        return row.text, row.content_hash
+
+    async def chunks(self, page_id: str) -> Sequence[Chunk]:
+        """All chunks of a live page in order; empty if there is no such page."""
+        async with self._database.read() as connection:
+            rows = (await connection.execute(live_chunks().where(PageRow.id == page_id).order_by(ChunkRow.ordinal))).all()
+        return [to_chunk(row) for row in rows]
+
+    async def delete(self, page_id: str) -> None:
+        """Delete a page. From the moment the transaction commits no reader sees it; when this returns, its text is gone
+        from the database and its chunks from every index.
+
+        Raises: NotFound.
+        """
+        async with self._database.write() as connection:
+            if not await connection.scalar(select(PageRow.live_generation).where(PageRow.id == page_id)):
+                raise NotFound(f"There is no page {page_id}; nothing was deleted.")
+            await _forget(connection, [page_id])
+        await self._writer.sweep()
+
+    async def counts(self) -> dict[str, int]:
+        """Live pages and chunks, and generations that wait for the sweep."""
+        async with self._database.read() as connection:
+            live = select(func.count(), func.coalesce(func.sum(GenerationRow.chunk_count), 0)).where(
+                GenerationRow.state == "live"
+            )
+            pages, chunks = (await connection.execute(live)).one()
+            stale = await connection.scalar(select(func.count()).where(GenerationRow.state == "stale"))
+        return {"pages": int(pages), "chunks": int(chunks), "awaiting_sweep": int(stale or 0)}
+
+
+async def _forget(connection: AsyncConnection, page_ids: Sequence[str]) -> None:
+    """Take pages from readers and blank their texts, leaving only what the sweep needs to clean the indexes."""
+    for begin in range(0, len(page_ids), 500):
+        part = page_ids[begin : begin + 500]
+        of_page = GenerationRow.page_id.in_(part)
+        await revoke_writers(connection, part)
+        await connection.execute(update(GenerationRow).where(of_page, GenerationRow.state == "live").values(state="stale"))
+        await connection.execute(update(GenerationRow).where(of_page).values(title="", text="", blocks=[], links=[]))
+        await connection.execute(delete(ChunkRow).where(ChunkRow.page_id.in_(part)))
+        await connection.execute(delete(PageRow).where(PageRow.id.in_(part)))
+    await bump_epoch(connection)
+
+
+def live_chunks() -> Select[Any]:
+    """Chunks of live generations alone, each with its text cut out of the page's: no reader sees anything else."""
+    return (
+        select(
+            ChunkRow.id,
+            ChunkRow.page_id,
+            ChunkRow.generation,
+            ChunkRow.ordinal,
+            ChunkRow.start,
+            ChunkRow.end,
+            func.substr(GenerationRow.text, ChunkRow.start + 1, ChunkRow.end - ChunkRow.start).label("text"),
+            ChunkRow.heading_path,
+            PageRow.url,
+            GenerationRow.title,
+            GenerationRow.language,
+            GenerationRow.content_hash,
+            GenerationRow.fetched_at,
+        )
+        .join(GenerationRow, GenerationRow.id == ChunkRow.generation)
+        .join(PageRow, PageRow.live_generation == ChunkRow.generation)
+    )
+
+
+def to_chunk(row: Any) -> Chunk:
+    values = dict(row._mapping)
+    return Chunk(**{**values, "heading_path": tuple(values["heading_path"])})
+
+
+def _live_pages() -> Select[Any]:
+    return (
+        select(
+            PageRow.id,
+            CollectionRow.name.label("collection"),
+            PageRow.url,
+            GenerationRow.title,
+            GenerationRow.language,
+            GenerationRow.content_hash,
+            GenerationRow.fetched_at,
+            GenerationRow.chunk_count.label("chunks"),
+            func.length(GenerationRow.text).label("characters"),
+        )
+        .join(GenerationRow, GenerationRow.id == PageRow.live_generation)
+        .join(CollectionRow, CollectionRow.id == PageRow.collection_id)
+    )
+
+
+def _page(row: Any) -> Page:
+    return Page(**row._mapping)

@@ -1,0 +1,142 @@
+"""Hybrid retrieval: dense and lexical candidates in parallel, fused, then looked up in the database.
+
+The indexes propose; the database decides. A candidate becomes a hit only if its generation is live, so a page that was
+deleted or replaced a moment ago can't appear. If pages moved while the indexes were being asked (the epoch changed) and
+candidates fell away for it, the search is made again: otherwise a page replaced just then would be found neither in its old
+version nor in its new one. And as many more candidates are asked for as the indexes hold chunks that aren't live (yet, or any
+more), so that a long page being written can't crowd live ones out.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from corpus.database import ChunkRow, Database, PageRow
+from corpus.embedding import Embedder, Embedding
+from corpus.fusion import convex, min_max, ranked
+from corpus.generations import current_epoch, hidden_chunks
+from corpus.model import Chunk, Hit, SearchMode, StageScore
+from corpus.pages import live_chunks, to_chunk
+from corpus.settings import SearchSettings
+from corpus.store import Candidate, ChunkIndex, IndexFilter
+
+MAX_TRIES = 5
+MAX_CANDIDATES = 16_384  # Milvus' own limit
+
+
+@dataclass(frozen=True, slots=True)
+class SearchQuery:
+    text: str
+    collection_id: int
+    limit: int = 10
+    mode: SearchMode = SearchMode.HYBRID
+    url_prefix: str | None = None
+    language: str | None = None
+
+    @property
+    def where(self) -> IndexFilter:
+        return IndexFilter(collection_id=self.collection_id, url_prefix=self.url_prefix, language=self.language)
+
+
+@dataclass(frozen=True, slots=True)
+class SearchResult:
+    """``hits`` in descending order of ``score``. ``timings_ms`` by stage; dense and lexical run side by side."""
+
+    hits: list[Hit]
+    query_embedding: Embedding | None
+    timings_ms: dict[str, float] = field(default_factory=dict)
+
+
+class Searcher:
+    def __init__(self, *, database: Database, index: ChunkIndex, embedder: Embedder, settings: SearchSettings) -> None:
+        self._database = database
+        self._index = index
+        self._embedder = embedder
+        self._settings = settings
+
+    async def search(self, query: SearchQuery) -> SearchResult:
+        """The first stage: at most ``query.limit`` hits, each with the ranks and scores of every stage it passed."""
+        wanted = max(self._settings.candidates, query.limit)
+        for attempt in range(1, MAX_TRIES + 1):
+            timings: dict[str, float] = {}
+            async with self._database.read() as connection:
+                epoch, hidden = await current_epoch(connection), await hidden_chunks(connection)
+            candidates = min(wanted + hidden, MAX_CANDIDATES)
+            (dense, embedding), lexical = await asyncio.gather(
+                self._dense(query, candidates, timings), self._lexical(query, candidates, timings)
+            )
+            started = time.perf_counter()
+            fused = self._fuse(query.mode, dense, lexical)
+            timings["fusion"] = _ms_since(started)
+            started = time.perf_counter()
+            chunks, stale, epoch_after, hidden_after = await self._look_up(ranked(fused), query)
+            timings["lookup"] = _ms_since(started)
+            if not stale or (epoch == epoch_after and hidden >= hidden_after) or attempt == MAX_TRIES:
+                break
+        hits = _to_hits(chunks, fused=fused, dense=dense, lexical=lexical)
+        return SearchResult(hits=hits, query_embedding=embedding, timings_ms=timings)
+
+    async def _dense(
+        self, query: SearchQuery, candidates: int, timings: dict[str, float]
+    ) -> tuple[list[Candidate], Embedding | None]:
+        if query.mode is SearchMode.LEXICAL:
+            return [], None
+        started = time.perf_counter()
+        embedding = await asyncio.to_thread(self._embedder.embed_query, query.text)
+        timings["embed"] = _ms_since(started)
+        started = time.perf_counter()
+        found = await asyncio.to_thread(self._index.vectors.search, embedding.vector, where=query.where, limit=candidates)
+        timings["dense"] = _ms_since(started)
+        return found, embedding
+
+    async def _lexical(self, query: SearchQuery, candidates: int, timings: dict[str, float]) -> list[Candidate]:
+        if query.mode is SearchMode.DENSE:
+            return []
+        started = time.perf_counter()
+        found = await asyncio.to_thread(self._index.lexical.search, query.text, where=query.where, limit=candidates)
+        timings["lexical"] = _ms_since(started)
+        return found
+
+    def _fuse(self, mode: SearchMode, dense: Sequence[Candidate], lexical: Sequence[Candidate]) -> dict[str, float]:
+        dense_scores = {candidate.id: candidate.score for candidate in dense}
+        lexical_scores = {candidate.id: candidate.score for candidate in lexical}
+        if mode is SearchMode.HYBRID:
+            return convex(dense_scores, lexical_scores, first_weight=self._settings.dense_weight)
+        return min_max(dense_scores or lexical_scores)
+
+    async def _look_up(self, ids: Sequence[str], query: SearchQuery) -> tuple[list[Chunk], int, int, int]:
+        """The first ``query.limit`` live chunks among ``ids`` in their order, how many weren't live, the epoch, and how many
+        chunks the indexes may hold that aren't live."""
+        chunks: list[Chunk] = []
+        stale = 0
+        async with self._database.read() as connection:
+            for begin in range(0, len(ids), query.limit):
+                part = ids[begin : begin + query.limit]
+                statement = live_chunks().where(ChunkRow.id.in_(part), PageRow.collection_id == query.collection_id)
+                found = {row.id: to_chunk(row) for row in (await connection.execute(statement)).all()}
+                stale += len(part) - len(found)
+                chunks += [found[chunk_id] for chunk_id in part if chunk_id in found]
+                if len(chunks) >= query.limit:
+                    break
+            return chunks[: query.limit], stale, await current_epoch(connection), await hidden_chunks(connection)
+
+
+def _to_hits(
+    chunks: Sequence[Chunk], *, fused: dict[str, float], dense: Sequence[Candidate], lexical: Sequence[Candidate]
+) -> list[Hit]:
+    stages = {
+        name: {candidate.id: StageScore(rank, candidate.score) for rank, candidate in enumerate(candidates, start=1)}
+        for name, candidates in (("dense", dense), ("lexical", lexical))
+    }
+    stages["fusion"] = {key: StageScore(rank, fused[key]) for rank, key in enumerate(ranked(fused), start=1)}
+    return [
+        Hit(chunk=c, score=fused[c.id], stages={name: scores[c.id] for name, scores in stages.items() if c.id in scores})
+        for c in chunks
+    ]
+
+
+def _ms_since(started: float) -> float:
+    return (time.perf_counter() - started) * 1000

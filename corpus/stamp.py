@@ -1,0 +1,55 @@
+"""The index remembers what made it; a different embedder or chunker is refused instead of mixing vectors in silence."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import func, insert, select, update
+
+from corpus.database import Database, FactRow, GenerationRow
+from corpus.embedding import EmbedderStamp
+from corpus.errors import IndexMismatch
+from corpus.settings import IndexSettings
+
+STAMP = "stamp"
+
+
+def make_stamp(embedder: EmbedderStamp, settings: IndexSettings) -> dict[str, Any]:
+    chunker = {
+        "max_tokens": settings.chunk_max_tokens,
+        "min_tokens": settings.chunk_min_tokens,
+        "overlap_tokens": settings.chunk_overlap_tokens,
+    }
+    return {"embedder": embedder.as_dict(), "chunker": chunker}
+
+
+async def check_stamp(database: Database, stamp: dict[str, Any]) -> None:
+    """Stamp a new index; compare with the stamp of an old one. An index without pages takes the new stamp.
+
+    Raises:
+        IndexMismatch: the index was made by something else; the message names each difference and the remedy.
+    """
+    async with database.write() as connection:
+        found = await connection.scalar(select(FactRow.value).where(FactRow.key == STAMP))
+        if found == stamp:
+            return
+        if found is None:
+            await connection.execute(insert(FactRow).values(key=STAMP, value=stamp))
+            return
+        if not await connection.scalar(select(func.count()).where(GenerationRow.state == "live")):
+            same_shape = found["embedder"]["dimension"] == stamp["embedder"]["dimension"]
+            if same_shape:
+                await connection.execute(update(FactRow).where(FactRow.key == STAMP).values(value=stamp))
+                return
+    differences = [
+        f"{section}.{name} was {found[section].get(name)!r}, is now {value!r}"
+        for section, values in stamp.items()
+        for name, value in values.items()
+        if found[section].get(name) != value
+    ]
+    raise IndexMismatch(
+        "The index was made with other settings: "
+        + "; ".join(differences)
+        + ". Restore the old settings (index.embedder, index.chunk_…), or start with an empty data_dir and ingest again.",
+        differences=differences,
+    )

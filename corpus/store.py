@@ -1,0 +1,150 @@
+"""The derived indexes behind one door: vectors, BM25 and token vectors, written and deleted together.
+
+Nothing here is the truth. Any row may be missing, doubled or stale, and readers notice: a search's candidates count only
+once the metadata database says that they belong to a live generation (``corpus/search.py``).
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from corpus.database import is_disk_full
+from corpus.embedding import Embedding, Float32
+from corpus.errors import StorageFull, TransientError
+
+
+@dataclass(frozen=True, slots=True)
+class IndexRow:
+    """One chunk as the indexes hold it. ``headings`` is title and heading path; ``text`` the chunk's own text."""
+
+    id: str
+    page_id: str
+    generation: int
+    collection_id: int
+    url: str
+    language: str
+    headings: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class IndexFilter:
+    """What a candidate must satisfy, enforced inside each index. ``url_prefix`` matches whole path segments."""
+
+    collection_id: int
+    url_prefix: str | None = None
+    language: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A chunk id and the index's score: greater is better."""
+
+    id: str
+    score: float
+
+
+class VectorIndex(Protocol):
+    """Dense vectors, compared by inner product. Thread-safe for reading; one writer at a time."""
+
+    def upsert(self, rows: Sequence[IndexRow], vectors: Float32) -> None: ...
+    def search(self, vector: Float32, *, where: IndexFilter, limit: int) -> list[Candidate]: ...
+    def present(self, ids: Sequence[str]) -> set[str]:
+        """Which of ``ids`` a reader would now find, at the strongest consistency."""
+        ...
+
+    def delete(self, ids: Sequence[str]) -> None: ...
+    def flush(self) -> None: ...
+    def count(self) -> int: ...
+    def close(self) -> None: ...
+
+
+class LexicalIndex(Protocol):
+    """BM25. Thread-safe for reading; one writer at a time. Writes show at ``flush``."""
+
+    def upsert(self, rows: Sequence[IndexRow]) -> None: ...
+    def search(self, text: str, *, where: IndexFilter, limit: int) -> list[Candidate]: ...
+    def present(self, ids: Sequence[str]) -> set[str]: ...
+    def delete(self, ids: Sequence[str]) -> None: ...
+    def flush(self) -> None: ...
+    def count(self) -> int: ...
+    def close(self) -> None: ...
+
+
+class TokenStore(Protocol):
+    """Token vectors by chunk id, for late interaction."""
+
+    def upsert(self, ids: Sequence[str], tokens: Sequence[Float32]) -> None: ...
+    def load(self, ids: Sequence[str]) -> dict[str, Float32]: ...
+    def delete(self, ids: Sequence[str]) -> None: ...
+    def count(self) -> int: ...
+    def close(self) -> None: ...
+
+
+class ChunkIndex:
+    """Writes to all indexes through one writer, since two concurrent writers of Milvus Lite lose rows in silence."""
+
+    def __init__(self, *, vectors: VectorIndex, lexical: LexicalIndex, tokens: TokenStore) -> None:
+        self.vectors = vectors
+        self.lexical = lexical
+        self.tokens = tokens
+        self._writer = threading.Lock()
+
+    def write(self, rows: Sequence[IndexRow], embeddings: Sequence[Embedding]) -> None:
+        """Insert or overwrite chunks, and make them findable. Blocks.
+
+        Raises: StorageFull; TransientError, if an index failed: nothing is live yet, so writing again mends it.
+        """
+        if not rows:
+            return
+        with self._writer, _classified("write"):
+            self.tokens.upsert([row.id for row in rows], [embedding.tokens for embedding in embeddings])
+            self.vectors.upsert(rows, np.stack([embedding.vector for embedding in embeddings]))
+            self.lexical.upsert(rows)
+            self.vectors.flush()
+            self.lexical.flush()
+
+    def missing(self, ids: Sequence[str]) -> set[str]:
+        """Which of ``ids`` are not findable in every index."""
+        found = self.vectors.present(ids) & self.lexical.present(ids)
+        return set(ids) - found
+
+    def delete(self, ids: Sequence[str]) -> None:
+        """Remove chunks from every index; ids that aren't there are passed over. Blocks. Raises as :meth:`write`."""
+        if not ids:
+            return
+        with self._writer, _classified("delete"):
+            self.vectors.delete(ids)
+            self.lexical.delete(ids)
+            self.lexical.flush()
+            self.tokens.delete(ids)
+
+    def counts(self) -> dict[str, int]:
+        return {"vectors": self.vectors.count(), "lexical": self.lexical.count(), "tokens": self.tokens.count()}
+
+    def close(self) -> None:
+        with self._writer:
+            self.vectors.close()
+            self.lexical.close()
+            self.tokens.close()
+
+
+class IndexFailure(Exception):
+    """What an index's own library raised, whatever its type; the cause holds it."""
+
+
+@contextmanager
+def _classified(doing: str) -> Iterator[None]:
+    try:
+        yield
+    except (IndexFailure, sqlite3.Error, OSError) as exc:
+        if is_disk_full(exc):
+            raise StorageFull("The disk that holds the indexes is full. Free some space; nothing was lost.") from exc
+        raise TransientError(f"An index failed to {doing}: {exc.__cause__ or exc}", reason=f"index_{doing}_failed") from exc
