@@ -1,0 +1,332 @@
+"""A job, batch by batch: visit what is due, write what changed, follow the links.
+
+Fetching and parsing run ahead of embedding, which takes nearly all of the time. Everything here may be killed at any point
+and run again: a URL's outcome, its page and its links are committed together.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import func, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from corpus.database import Database, GenerationRow, JobRow, PageRow, UrlRow, utc_now
+from corpus.errors import IngestError, NotFound, PermanentError, StorageFull, TransientError
+from corpus.generations import GenerationWriter, Pending
+from corpus.jobs import JobSpec
+from corpus.model import IngestMode, JobState, UrlState, page_id
+from corpus.pages import Pages
+from corpus.settings import IngestSettings
+from ingest import frontier
+from ingest.frontier import FrontierUrl
+from ingest.sitemap_walk import SitemapWalker
+from ingest.urls import Scope, check_url, normalise
+from ingest.visit import Changed, Elsewhere, KnownPage, NotIndexed, Outcome, Unchanged, Visitor
+
+log = logging.getLogger(__name__)
+
+BATCH_URLS = 64
+COMMIT_CHUNKS = 64  # chunks embedded and committed together: enough to fill the embedder's batches
+READ_AHEAD_PAGES = 16
+RETRY_BASE_S = 2.0
+RETRY_MAX_S = 600.0
+DISK_FULL_PAUSE_S = 15.0
+GONE = frozenset(("http_404", "http_410"))
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    id: str
+    collection_id: int
+    spec: JobSpec
+    state: JobState
+    cancel_requested: bool
+
+    @property
+    def is_over(self) -> bool:
+        return self.cancel_requested or self.state.is_final
+
+
+@dataclass(frozen=True, slots=True)
+class _Visited:
+    entry: FrontierUrl
+    outcome: Outcome | IngestError
+
+
+class Crawler:
+    """Runs jobs. ``should_stop`` is asked between pages: when the process wants to end, a batch ends early."""
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        writer: GenerationWriter,
+        pages: Pages,
+        visitor: Visitor,
+        sitemaps: SitemapWalker,
+        settings: IngestSettings,
+        should_stop: Callable[[], bool],
+        jitter: Callable[[], float] = random.random,
+    ) -> None:
+        self._database = database
+        self._writer = writer
+        self._pages = pages
+        self._visitor = visitor
+        self._sitemaps = sitemaps
+        self._settings = settings
+        self._should_stop = should_stop
+        self._jitter = jitter
+
+    async def begin(self, job_id: str) -> bool:
+        """Mark a job as running and put its first URLs on the frontier. False if there is nothing to do."""
+        job = await self._job(job_id)
+        if job.is_over:
+            return False
+        async with self._database.write() as connection:
+            running = {"state": JobState.RUNNING, "started_at": func.coalesce(JobRow.started_at, utc_now())}
+            await connection.execute(update(JobRow).where(JobRow.id == job_id).values(running))
+        urls, failures = await self._first_urls(job)
+        async with self._database.write() as connection:
+            await frontier.add(connection, job_id, urls, depth=0, budget=max(job.spec.max_pages, len(job.spec.urls)))
+            for url, error in failures:
+                await self._add_failure(connection, job_id, url, error)
+        return True
+
+    async def run_batch(self, job_id: str) -> bool:
+        """Visit the next URLs of a job and commit what they bring. False when none is left or the job was cancelled."""
+        job = await self._job(job_id)
+        if job.is_over:
+            return False
+        entries, wait_s = await frontier.due(self._database, job_id, now=utc_now(), limit=BATCH_URLS)
+        if wait_s is None:
+            return False
+        if not entries:
+            await asyncio.sleep(min(wait_s, 1.0))
+            return True
+        try:
+            await self._work(job, entries)
+            await self._note(job_id, None)
+        except StorageFull as exc:
+            # Nothing is lost: the URLs are still due, and the job goes on by itself once there is room.
+            log.error("job %s waits: %s", job_id, exc.message)
+            await asyncio.sleep(DISK_FULL_PAUSE_S)
+            await self._note(job_id, exc.message)
+        return True
+
+    async def finish(self, job_id: str, *, error: str | None = None) -> None:
+        """Record how a job ended: failed if nothing at all could be indexed, or with ``error``."""
+        job = await self._job(job_id)
+        if job.state.is_final:
+            return
+        counted = select(UrlRow.state, func.count()).where(UrlRow.job_id == job_id).group_by(UrlRow.state)
+        async with self._database.write() as connection:
+            counts: dict[str, int] = dict((await connection.execute(counted)).tuples().all())
+            good = counts.get(UrlState.INDEXED, 0) + counts.get(UrlState.UNCHANGED, 0)
+            if error is None and not good and counts.get(UrlState.FAILED, 0):
+                error = "No page could be indexed; the failed URLs say why."
+            cancelled = job.cancel_requested and (error is None or good)
+            state = JobState.CANCELLED if cancelled else JobState.FAILED if error else JobState.SUCCEEDED
+            values = {"state": state, "error": error, "finished_at": utc_now()}
+            await connection.execute(update(JobRow).where(JobRow.id == job_id).values(values))
+        log.info("job %s %s: %s", job_id, state, ", ".join(f"{n} {name}" for name, n in sorted(counts.items())) or "no URLs")
+
+    async def _job(self, job_id: str) -> Job:
+        async with self._database.read() as connection:
+            row = (await connection.execute(select(JobRow).where(JobRow.id == job_id))).first()
+        if row is None:
+            raise NotFound(f"There is no job {job_id}; its collection may have been deleted.")
+        return Job(row.id, row.collection_id, JobSpec.model_validate(row.spec), JobState(row.state), row.cancel_requested)
+
+    async def _note(self, job_id: str, error: str | None) -> None:
+        async with self._database.write() as connection:
+            changed = (JobRow.id == job_id) & (JobRow.error.is_distinct_from(error))
+            await connection.execute(update(JobRow).where(changed).values(error=error))
+
+    async def _first_urls(self, job: Job) -> tuple[list[str], list[tuple[str, IngestError]]]:
+        urls: list[str] = []
+        failures: list[tuple[str, IngestError]] = []
+        scope = _scope(job.spec)
+        for url in job.spec.urls:
+            try:
+                if job.spec.mode is IngestMode.SITEMAP:
+                    found = await self._sitemaps.walk(check_url(url, self._settings), limit=job.spec.max_pages)
+                    urls += [u for u in found if scope is None or scope.admits(u, 0) is None]
+                else:
+                    urls.append(check_url(url, self._settings))
+            except IngestError as exc:
+                failures.append((url, exc))
+        return list(dict.fromkeys(urls)), failures
+
+    async def _add_failure(self, connection: AsyncConnection, job_id: str, url: str, error: IngestError) -> None:
+        await frontier.add(connection, job_id, [url], depth=0, budget=2**31)
+        if entry := await frontier.find(connection, job_id, url):
+            await frontier.finish(connection, entry, UrlState.FAILED, reason=error.reason, message=error.message)
+
+    async def _work(self, job: Job, entries: list[FrontierUrl]) -> None:
+        """Visitors put results on a short queue; this takes as many as are there and commits them together."""
+        visited: asyncio.Queue[_Visited | None] = asyncio.Queue(maxsize=READ_AHEAD_PAGES)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._visit_all(job, entries, visited))
+            finished = False
+            while not finished:
+                batch, finished = await _take(visited)
+                await self._record(job, batch)
+
+    async def _visit_all(self, job: Job, entries: list[FrontierUrl], visited: asyncio.Queue[_Visited | None]) -> None:
+        waiting = iter(entries)
+
+        async def visitor() -> None:
+            for entry in waiting:  # one iterator for all: each entry goes to one of them
+                if self._should_stop() or (await self._job(job.id)).is_over:
+                    return
+                await visited.put(_Visited(entry, await self._visit(job, entry)))
+
+        async with asyncio.TaskGroup() as group:
+            for _ in range(min(self._settings.concurrency, len(entries))):
+                group.create_task(visitor())
+        await visited.put(None)
+
+    async def _visit(self, job: Job, entry: FrontierUrl) -> Outcome | IngestError:
+        scope = _scope(job.spec)
+        known = await self._known(job, entry.url)
+        try:
+            return await self._visitor.visit(
+                entry.url,
+                collection_id=job.collection_id,
+                job_id=job.id,
+                known=known,
+                may_move_to=lambda url: scope is None or scope.admits(url, entry.depth) is None,
+            )
+        except IngestError as exc:
+            return exc
+
+    async def _known(self, job: Job, url: str) -> KnownPage | None:
+        columns = (GenerationRow.content_hash, GenerationRow.etag, GenerationRow.last_modified, GenerationRow.links)
+        wanted = page_id(job.collection_id, url)
+        statement = select(*columns).join(PageRow, PageRow.live_generation == GenerationRow.id).where(PageRow.id == wanted)
+        async with self._database.read() as connection:
+            row = (await connection.execute(statement)).first()
+        return KnownPage(wanted, row.content_hash, row.etag, row.last_modified, tuple(row.links)) if row else None
+
+    async def _record(self, job: Job, batch: list[_Visited]) -> None:
+        changed: dict[str, tuple[FrontierUrl, Changed]] = {}
+        for one in batch:
+            match one.outcome:
+                case Changed(page=page):
+                    changed[page.id] = (one.entry, one.outcome)
+                case outcome:
+                    await self._record_small(job, one.entry, outcome)
+        if not changed:
+            return
+
+        async def on_flip(connection: AsyncConnection, pending: Pending, went_live: bool) -> None:
+            entry = changed[pending.new.id][0]
+            if went_live:
+                await frontier.finish(connection, entry, UrlState.INDEXED, page_id=pending.new.id, chunks=len(pending.new.chunks))
+            else:
+                message = "The page was deleted or written by another job in the meantime."
+                await frontier.finish(connection, entry, UrlState.SKIPPED, reason="superseded", message=message)
+            await self._follow(connection, job, entry, pending.new.links)
+
+        try:
+            await self._writer.commit([outcome.page for _, outcome in changed.values()], on_flip=on_flip)
+        except TransientError as exc:
+            for entry, _ in changed.values():
+                await self._record_small(job, entry, exc)
+
+    async def _record_small(self, job: Job, entry: FrontierUrl, outcome: Outcome | IngestError) -> None:
+        """Everything but a changed page: one short transaction."""
+        remove: str | None = None
+        async with self._database.write() as connection:
+            match outcome:
+                case Unchanged():
+                    await self._touch(connection, outcome)
+                    await frontier.finish(connection, entry, UrlState.UNCHANGED, page_id=outcome.page_id)
+                    await self._follow(connection, job, entry, outcome.links)
+                case Elsewhere(url=url, reason=reason):
+                    await self._move(connection, job, entry, url, reason)
+                case NotIndexed():
+                    await frontier.finish(connection, entry, UrlState.SKIPPED, reason=outcome.reason, message=outcome.message)
+                    await self._follow(connection, job, entry, outcome.links)
+                    remove = page_id(job.collection_id, entry.url) if outcome.remove else None
+                case TransientError() if entry.attempts + 1 < self._settings.max_attempts:
+                    wait_s = max(outcome.retry_after_s or 0.0, self._backoff_s(entry.attempts))
+                    await frontier.postpone(
+                        connection, entry, wait_s=min(wait_s, RETRY_MAX_S), reason=outcome.reason, message=outcome.message
+                    )
+                case IngestError():
+                    await frontier.finish(connection, entry, UrlState.FAILED, reason=outcome.reason, message=outcome.message)
+                    remove = page_id(job.collection_id, entry.url) if outcome.reason in GONE else None
+        if remove is not None:
+            try:
+                await self._pages.delete(remove)
+                log.info("removed %s: %s", entry.url, outcome.reason if isinstance(outcome, (NotIndexed, IngestError)) else "")
+            except NotFound:
+                pass
+
+    async def _touch(self, connection: AsyncConnection, unchanged: Unchanged) -> None:
+        live = select(PageRow.live_generation).where(PageRow.id == unchanged.page_id).scalar_subquery()
+        values = {
+            "fetched_at": unchanged.fetched_at,
+            "etag": unchanged.etag,
+            "last_modified": unchanged.last_modified,
+            "links": list(unchanged.links),
+        }
+        await connection.execute(update(GenerationRow).where(GenerationRow.id == live).values(values))
+
+    async def _move(self, connection: AsyncConnection, job: Job, entry: FrontierUrl, url: str, reason: str) -> None:
+        """A URL whose content lives elsewhere: visit that instead, if the job may."""
+        target = normalise(url)
+        scope = _scope(job.spec)
+        refusal = scope.admits(target, entry.depth) if scope else None
+        if refusal is None:
+            # The budget counts pages, and this one only changed its address.
+            await frontier.add(connection, job.id, [target], depth=entry.depth, budget=2**31)
+        message = f"It leads to {target}" + (f", which is out of scope ({refusal})." if refusal else ".")
+        await frontier.finish(connection, entry, UrlState.SKIPPED, reason=reason, message=message)
+
+    async def _follow(self, connection: AsyncConnection, job: Job, entry: FrontierUrl, links: Sequence[str]) -> None:
+        if job.spec.mode is not IngestMode.CRAWL:
+            return
+        scope = _scope(job.spec)
+        wanted: list[str] = []
+        for link in links:
+            try:
+                url = normalise(link)
+            except PermanentError:
+                continue  # a broken link on somebody's page is no event
+            if scope is not None and scope.admits(url, entry.depth + 1) is None:
+                wanted.append(url)
+        await frontier.add(connection, job.id, dict.fromkeys(wanted), depth=entry.depth + 1, budget=job.spec.max_pages)
+
+    def _backoff_s(self, attempts: int) -> float:
+        """Exponential, with full jitter over its upper half."""
+        return RETRY_BASE_S * 2.0**attempts * (0.5 + self._jitter() / 2)
+
+
+def _scope(spec: JobSpec) -> Scope | None:
+    """Where a job may go: a crawl stays under its start URLs; patterns alone bound a sitemap; pages are taken as given."""
+    if spec.mode is IngestMode.CRAWL:
+        return Scope.of(spec.urls, max_depth=spec.max_depth, include=spec.include, exclude=spec.exclude)
+    if spec.mode is IngestMode.SITEMAP:
+        return Scope.of(spec.urls, max_depth=0, include=spec.include, exclude=spec.exclude, prefix="/")
+    return None
+
+
+async def _take(visited: asyncio.Queue[_Visited | None]) -> tuple[list[_Visited], bool]:
+    """Wait for one result, then take what else is there, up to a commit's worth; and whether that was the end."""
+    batch: list[_Visited] = []
+    chunks = 0
+    one = await visited.get()
+    while one is not None:
+        batch.append(one)
+        chunks += len(one.outcome.page.chunks) if isinstance(one.outcome, Changed) else 0
+        if chunks >= COMMIT_CHUNKS or visited.empty():
+            return batch, False
+        one = visited.get_nowait()
+    return batch, True

@@ -1,0 +1,117 @@
+"""What a page says about itself: title, language, canonical address, directives for robots, links."""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import urldefrag, urljoin, urlsplit
+
+import py3langid
+from lxml.html import HtmlElement
+
+from ingest.html_blocks import flat_text
+from ingest.page_text import one_line
+
+MAX_LINKS = 20_000
+MAX_URL_CHARS = 2_000
+MAX_TITLE_CHARS = 300
+_DETECTION_CHARS = 4_000
+_MIN_DETECTION_CHARS = 20
+_TITLE_SEPARATOR = re.compile(r"\s+[|·•»–—-]\s+|\s*::\s*")
+_LANGUAGE_TAG = re.compile(r"^([a-z]{2,3})(?:[-_]|$)", re.IGNORECASE)
+_LETTER_RUN = re.compile(r"[^\W\d_]{2,}")
+
+
+def title_of(root: HtmlElement) -> str:
+    """The page's own name, without the site's.
+
+    A first-rank heading that the declared title (``og:title``, else ``<title>``) also bears is the name; without one, the
+    declared title is cut at the site's name where the page declares that, too.
+    """
+    declared = [t for t in (_meta(root, "og:title"), one_line(root.findtext(".//head/title") or "")) if t]
+    headings = [t for t in (_heading_text(h) for h in root.iter("h1")) if t]
+    for heading in headings:
+        if declared and heading.casefold() in declared[0].casefold():
+            return heading[:MAX_TITLE_CHARS]
+    if not declared:
+        return next(iter(headings), "")[:MAX_TITLE_CHARS]
+    site = _meta(root, "og:site_name").casefold()
+    parts = _TITLE_SEPARATOR.split(declared[0])
+    title = declared[0]
+    if site and len(parts) > 1 and parts[-1].casefold() == site:
+        title = title[: title.rindex(parts[-1])].rstrip(" |·•»–—-:")
+    return title[:MAX_TITLE_CHARS]
+
+
+def language_of(root: HtmlElement | None, text: str) -> str | None:
+    """The declared primary language subtag (BCP 47, lower case), else what the text reads as; None for too little text."""
+    declared = _declared_language(root) if root is not None else ""
+    if found := _LANGUAGE_TAG.match(declared.strip()):
+        return found[1].lower()
+    words = " ".join(_LETTER_RUN.findall(text[:_DETECTION_CHARS]))
+    return str(py3langid.classify(words)[0]) if len(words) >= _MIN_DETECTION_CHARS else None
+
+
+def _declared_language(root: HtmlElement) -> str:
+    by_element: str | None = root.get("lang") or root.get("xml:lang")
+    if by_element:
+        return by_element
+    metas = (m.get("content", "") for m in root.iter("meta") if m.get("http-equiv", "").lower() == "content-language")
+    return next(metas, "")
+
+
+def base_url_of(root: HtmlElement, url: str) -> str:
+    base = next((b.get("href") for b in root.iter("base") if b.get("href")), None)
+    return (_absolute(url, base) if base else None) or url
+
+
+def canonical_of(root: HtmlElement, base_url: str) -> str | None:
+    for link in root.iter("link"):
+        if "canonical" in link.get("rel", "").lower().split() and link.get("href"):
+            return _absolute(base_url, link.get("href"))
+    return None
+
+
+def links_of(root: HtmlElement, base_url: str) -> tuple[str, ...]:
+    """Absolute http(s) links in document order, without fragments, repeats, and those marked ``rel=nofollow``."""
+    links: dict[str, None] = {}
+    for anchor in root.iter("a", "area"):
+        href = anchor.get("href")
+        if not href or "nofollow" in anchor.get("rel", "").lower().split():
+            continue
+        if link := _absolute(base_url, href):
+            links[link] = None
+            if len(links) >= MAX_LINKS:
+                break
+    return tuple(links)
+
+
+def robots_directives(root: HtmlElement, bot_name: str) -> frozenset[str]:
+    """Directives of ``<meta name=robots>`` and of the one naming the bot; ``none`` stands for noindex and nofollow."""
+    names = {"robots", bot_name.lower()}
+    found: set[str] = set()
+    for meta in root.iter("meta"):
+        if meta.get("name", "").strip().lower() in names:
+            found.update(part.strip().lower() for part in meta.get("content", "").split(","))
+    return frozenset(found | {"noindex", "nofollow"} if "none" in found else found)
+
+
+def _absolute(base_url: str, href: str) -> str | None:
+    if len(href) > MAX_URL_CHARS:
+        return None
+    try:
+        link = urldefrag(urljoin(base_url, re.sub(r"[\t\n\r]", "", href.strip()))).url
+        parts = urlsplit(link)
+    except ValueError:  # such as an unclosed IPv6 bracket
+        return None
+    return link if parts.scheme in ("http", "https") and parts.netloc else None
+
+
+def _meta(root: HtmlElement, name: str) -> str:
+    for meta in root.iter("meta"):
+        if name in (meta.get("property"), meta.get("name")):
+            return one_line(meta.get("content", ""))
+    return ""
+
+
+def _heading_text(heading: HtmlElement) -> str:
+    return one_line(flat_text(heading)).rstrip("¶#").rstrip()

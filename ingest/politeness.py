@@ -1,0 +1,90 @@
+"""Per-host pacing: one request in flight per host, and a pause between the starts of two."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+_MAX_IDLE_HOSTS = 1_000  # remembered before idle ones are forgotten
+
+
+@dataclass(slots=True)
+class _Host:
+    delay_s: float
+    last_start_s: float = float("-inf")
+    not_before_s: float = float("-inf")
+    users: int = 0
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    @property
+    def ready_s(self) -> float:
+        return max(self.last_start_s + self.delay_s, self.not_before_s)
+
+
+class Politeness:
+    """Hands out turns, host by host and first come, first served.
+
+    Args:
+        delay_s: least time between the starts of two requests to one host, unless :meth:`set_delay` says otherwise.
+        clock: seconds from any origin, never going back.
+        sleep: waits that many seconds of ``clock``.
+    """
+
+    def __init__(
+        self,
+        *,
+        delay_s: float,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self._delay_s = delay_s
+        self._clock = clock
+        self._sleep = sleep
+        self._hosts: dict[str, _Host] = {}
+
+    def delay_for(self, host: str) -> float:
+        """Seconds between the starts of two requests to ``host``."""
+        state = self._hosts.get(host)
+        return self._delay_s if state is None else state.delay_s
+
+    def set_delay(self, host: str, delay_s: float) -> None:
+        """Pace ``host`` at ``delay_s`` (a Crawl-delay, say), counted from the last request's start.
+
+        Hosts long idle may be forgotten with their delay: set it again whenever it is known.
+        """
+        self._state(host).delay_s = delay_s
+
+    def hold_off(self, host: str, wait_s: float) -> None:
+        """Start nothing at ``host`` for ``wait_s`` seconds from now: it asked for that (Retry-After, RFC 9110)."""
+        state = self._state(host)
+        state.not_before_s = max(state.not_before_s, self._clock() + wait_s)
+
+    @asynccontextmanager
+    async def turn(self, host: str) -> AsyncIterator[None]:
+        """Wait for one's turn at ``host`` and hold it. Giving up while waiting costs the others nothing."""
+        state = self._state(host)
+        state.users += 1
+        try:
+            async with state.lock:
+                wait_s = state.ready_s - self._clock()
+                if wait_s > 0:
+                    await self._sleep(wait_s)
+                state.last_start_s = self._clock()
+                yield
+        finally:
+            state.users -= 1
+
+    def _state(self, host: str) -> _Host:
+        state = self._hosts.get(host)
+        if state is None:
+            if len(self._hosts) >= _MAX_IDLE_HOSTS:
+                self._forget_idle()
+            state = self._hosts[host] = _Host(self._delay_s)
+        return state
+
+    def _forget_idle(self) -> None:
+        now_s = self._clock()
+        self._hosts = {name: state for name, state in self._hosts.items() if state.users or state.ready_s > now_s}

@@ -1,0 +1,130 @@
+"""robots.txt after RFC 9309: may this URL be fetched, how fast, and where are the site's sitemaps?
+
+The file itself comes through the fetcher, with every guard. protego reads it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from protego import Protego
+
+from corpus.errors import ForbiddenAddress, PermanentError, TransientError
+from corpus.settings import IngestSettings
+from ingest.fetch import Fetcher
+from ingest.urls import split_url
+
+MAX_ROBOTS_BYTES = 500 * 1024  # section 2.5: at least this much must be parsed, and no more is here
+CACHE_S = 24 * 3600.0  # section 2.4
+UNREACHABLE_CACHE_S = 300.0  # before an unreachable robots.txt is asked for again
+
+_MAX_ORIGINS = 10_000
+_PRODUCT_TOKEN = re.compile(r"[A-Za-z_-]+")  # section 2.2.1
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """``reason`` is None if allowed, else ``robots_disallowed`` or, which is worth another try, ``robots_unreachable``."""
+
+    allowed: bool
+    reason: str | None = None
+    crawl_delay_s: float | None = None
+
+    @property
+    def is_transient(self) -> bool:
+        return self.reason == "robots_unreachable"
+
+
+@dataclass(slots=True)
+class _Origin:
+    """What is known of one origin. ``rules`` is None as long as its robots.txt could not be read."""
+
+    rules: Protego | None = None
+    stale_s: float = float("-inf")
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+
+class Robots:
+    """The robots.txt files of the sites met, kept in memory for a day."""
+
+    def __init__(self, *, settings: IngestSettings, fetcher: Fetcher, clock: Callable[[], float] = time.monotonic) -> None:
+        self._settings = settings
+        self._fetcher = fetcher
+        self._clock = clock
+        self._product = product_token(settings.user_agent)
+        self._origins: dict[str, _Origin] = {}
+
+    async def allowed(self, url: str) -> Verdict:
+        """Whether the normalised ``url`` may be fetched. Also paces the fetcher at the site's Crawl-delay, within bounds.
+
+        Raises:
+            ForbiddenAddress, PermanentError: the host can't be fetched from at all (``no_such_host``).
+        """
+        if not self._settings.respect_robots:
+            return Verdict(True)
+        parts = split_url(url)
+        rules = await self._rules(parts.origin)
+        if rules is None:
+            return Verdict(False, "robots_unreachable")
+        delay_s = self._crawl_delay(rules)
+        self._fetcher.politeness.set_delay(parts.host, max(self._settings.delay_s, delay_s or 0.0))
+        if rules.can_fetch(url, self._product):
+            return Verdict(True, None, delay_s)
+        return Verdict(False, "robots_disallowed", delay_s)
+
+    async def sitemaps(self, origin: str) -> list[str]:
+        """The sitemaps that the robots.txt of ``origin`` (any URL of it) names, as written there. Raises as :meth:`allowed`."""
+        rules = await self._rules(split_url(origin).origin)
+        return [] if rules is None else list(rules.sitemaps)
+
+    def _crawl_delay(self, rules: Protego) -> float | None:
+        asked_s = rules.crawl_delay(self._product)
+        return None if asked_s is None else min(asked_s, self._settings.max_crawl_delay_s)
+
+    async def _rules(self, origin: str) -> Protego | None:
+        if origin not in self._origins and len(self._origins) >= _MAX_ORIGINS:
+            self._forget_stale()
+        entry = self._origins.setdefault(origin, _Origin())
+        async with entry.lock:  # one request for all who ask at once
+            if self._clock() >= entry.stale_s:
+                rules = await self._fetch(origin)
+                if rules is not None:  # section 2.4: while the file can't be reached, yesterday's rules still stand
+                    entry.rules = rules
+                entry.stale_s = self._clock() + (UNREACHABLE_CACHE_S if rules is None else CACHE_S)
+            return entry.rules
+
+    async def _fetch(self, origin: str) -> Protego | None:
+        """The rules of an origin; None if they can't be reached, which forbids everything (section 2.3.1.4)."""
+        try:
+            response = await self._fetcher.fetch(
+                f"{origin}/robots.txt", accept="text/plain, */*;q=0.1", max_bytes=MAX_ROBOTS_BYTES, truncate=True
+            )
+        except TransientError:  # 429 too: who is asked to slow down hasn't been told that there are no rules
+            return None
+        except PermanentError as exc:
+            if exc.reason.startswith("http_4") or exc.reason == "too_many_redirects":
+                return Protego()  # sections 2.3.1.2 and 2.3.1.3: no rules, so all is allowed
+            if isinstance(exc, ForbiddenAddress) or exc.reason == "no_such_host":
+                raise
+            return None
+        return await asyncio.to_thread(_parse, response.body)
+
+    def _forget_stale(self) -> None:
+        now_s = self._clock()
+        self._origins = {o: entry for o, entry in self._origins.items() if entry.lock.locked() or entry.stale_s > now_s}
+
+
+def product_token(user_agent: str) -> str:
+    """The name that robots.txt addresses: "FootnoteBot" of "FootnoteBot/0.1 (+https://…)"."""
+    found = _PRODUCT_TOKEN.match(user_agent)
+    return found[0] if found else user_agent
+
+
+def _parse(body: bytes) -> Protego:
+    if len(body) >= MAX_ROBOTS_BYTES:
+        body = body[: body.rfind(b"\n") + 1]  # half a line could forbid, or allow, more than the whole one
+    return Protego.parse(body.decode("utf-8-sig", errors="replace"))

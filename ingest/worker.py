@@ -1,0 +1,195 @@
+"""The ingest worker: takes jobs from the queue and runs them, durably.
+
+Each job is one DBOS workflow whose steps are batches of URLs. A process that is killed leaves its workflows pending; the next
+one with the same executor id resumes them at the step that was running, and the frontier knows which URLs that step had
+finished. The worker has an event loop and a thread of its own, so that a crawl never delays an answer's loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any, Self, TypeVar
+
+from dbos import DBOS, DBOSClient, DBOSConfig
+from sqlalchemy import select
+
+from corpus.database import Database, JobRow
+from corpus.generations import GenerationWriter
+from corpus.jobs import APPLICATION, APPLICATION_VERSION, QUEUE, WORKFLOW, enqueue
+from corpus.model import JobState
+from corpus.opening import Corpus
+from corpus.pages import Pages
+from ingest.crawl import Crawler
+from ingest.fetch import Fetcher
+from ingest.parsing import ParserPool
+from ingest.robots import Robots
+from ingest.sitemap_walk import SitemapWalker
+from ingest.visit import Visitor
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+EXECUTOR = "embedded"
+JOBS_AT_ONCE = 4
+QUEUE_POLL_S = 0.2
+# Recovery is what durability is for; DBOS would give a job up after 100 of them.
+MAX_RECOVERIES = 1_000_000
+
+
+class WorkerStopping(BaseException):
+    """Leaves a workflow without an outcome, so that DBOS resumes it. Not an Exception: DBOS records those as failures."""
+
+
+class IngestWorker:
+    """Owns the crawler's resources, in its own thread's event loop."""
+
+    def __init__(self, *, corpus: Corpus) -> None:
+        self._corpus = corpus
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="ingest-worker", daemon=True)
+        self._stack = AsyncExitStack()
+        self._stopping = threading.Event()
+        self.crawler: Crawler | None = None
+
+    async def __aenter__(self) -> Self:
+        self._thread.start()
+        await self._here(self._open())
+        await asyncio.to_thread(self._launch)
+        await self._here(self._adopt_orphans())
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._stopping.set()
+        await asyncio.to_thread(DBOS.destroy, destroy_registry=True, workflow_completion_timeout_sec=0)
+        await self._here(self._close())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        await asyncio.to_thread(self._thread.join)
+        self._loop.close()
+
+    async def _open(self) -> None:
+        settings, embedder = self._corpus.settings, self._corpus.embedder
+        enter = self._stack.enter_async_context
+        database = await enter(Database(url=self._corpus.database_url))
+        fetcher = await enter(Fetcher(settings=settings.ingest))
+        parser = await enter(
+            ParserPool(
+                timeout_s=settings.ingest.parse_timeout_s,
+                memory_bytes=settings.ingest.parse_memory_bytes,
+            )
+        )
+        robots = Robots(settings=settings.ingest, fetcher=fetcher)
+        writer = GenerationWriter(database=database, index=self._corpus.index, embedder=embedder)
+        visitor = Visitor(
+            fetcher=fetcher,
+            robots=robots,
+            parser=parser,
+            tokenizer=embedder.tokenizer,
+            index=settings.index,
+            user_agent=settings.ingest.user_agent,
+        )
+        self._database = database
+        self.crawler = Crawler(
+            database=database,
+            writer=writer,
+            pages=Pages(database=database, writer=writer),
+            visitor=visitor,
+            sitemaps=SitemapWalker(fetcher=fetcher, robots=robots, parser=parser, settings=settings.ingest),
+            settings=settings.ingest,
+            should_stop=self._stopping.is_set,
+        )
+
+    async def _close(self) -> None:
+        # Workflows that were in the middle of a batch see the stop between two pages.
+        current = asyncio.current_task()
+        tasks = [task for task in asyncio.all_tasks() if task is not current]
+        if tasks:
+            _, late = await asyncio.wait(tasks, timeout=self._corpus.settings.server.shutdown_grace_s)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
+        await self._stack.aclose()
+
+    def _launch(self) -> None:
+        """Register the workflow and start DBOS, which recovers what a dead process left pending."""
+        config = DBOSConfig(
+            name=APPLICATION,
+            system_database_url=self._corpus.queue_url,
+            application_version=APPLICATION_VERSION,
+            executor_id=EXECUTOR,
+            log_level="WARNING",
+            enable_otlp=False,
+        )
+        DBOS(config=config)
+        self._register()
+        DBOS.launch()
+        DBOS.register_queue(QUEUE, worker_concurrency=JOBS_AT_ONCE, polling_interval_sec=QUEUE_POLL_S)
+
+    def _register(self) -> None:
+        crawler = self.crawler
+        assert crawler is not None
+
+        @DBOS.step(name="begin")
+        def begin(job_id: str) -> bool:
+            return self._call(crawler.begin(job_id))
+
+        @DBOS.step(name="batch")
+        def batch(job_id: str) -> bool:
+            return self._call(crawler.run_batch(job_id))
+
+        @DBOS.step(name="finish")
+        def finish(job_id: str, error: str | None) -> None:
+            self._call(crawler.finish(job_id, error=error))
+
+        @DBOS.workflow(name=WORKFLOW, max_recovery_attempts=MAX_RECOVERIES)
+        def ingest_job(job_id: str) -> None:
+            error: str | None = None
+            try:
+                more = begin(job_id)
+                while more:
+                    if self._stopping.is_set():
+                        raise WorkerStopping
+                    more = batch(job_id)
+            except Exception as exc:  # one of the two outermost loops: a job that breaks must say so and not just stop
+                if self._stopping.is_set():
+                    raise WorkerStopping from exc
+                log.exception("job %s broke", job_id)
+                error = f"The job broke: {exc}. The log holds the details."
+            finish(job_id, error)
+
+    async def _adopt_orphans(self) -> None:
+        """Jobs that were recorded but never reached the queue, or whose workflow died, since the process was killed."""
+        open_states = (JobState.QUEUED, JobState.RUNNING)
+        async with self._database.read() as connection:
+            ids = (await connection.scalars(select(JobRow.id).where(JobRow.state.in_(open_states)))).all()
+        client = DBOSClient(system_database_url=self._corpus.queue_url)
+        try:
+            for job_id in ids:
+                status = await DBOS.get_workflow_status_async(job_id)
+                if status is None:
+                    await enqueue(client, job_id)
+                elif status.status not in ("PENDING", "ENQUEUED", "DELAYED"):
+                    assert self.crawler is not None
+                    await self.crawler.finish(
+                        job_id, error=f"The job's workflow ended as {status.status} without finishing the job."
+                    )
+        finally:
+            client.destroy()
+
+    def _call(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        """Run a coroutine in the worker's loop from one of DBOS's threads."""
+        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()
+
+    async def _here(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        """Run a coroutine in the worker's loop from another loop."""
+        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(coroutine, self._loop))
+
+
+@asynccontextmanager
+async def worker_for(corpus: Corpus) -> AsyncIterator[IngestWorker]:
+    """A worker in this process, for the length of the block."""
+    async with IngestWorker(corpus=corpus) as worker:
+        yield worker

@@ -1,0 +1,138 @@
+import asyncio
+import contextlib
+
+import pytest
+
+from ingest.politeness import Politeness
+
+
+class FakeTime:
+    """A clock that only sleeping moves."""
+
+    def __init__(self) -> None:
+        self.now_s = 100.0
+
+    def clock(self) -> float:
+        return self.now_s
+
+    async def sleep(self, wait_s: float) -> None:
+        await asyncio.sleep(0)
+        self.now_s += wait_s
+
+
+@pytest.fixture
+def time() -> FakeTime:
+    return FakeTime()
+
+
+@pytest.fixture
+def politeness(time: FakeTime) -> Politeness:
+    return Politeness(delay_s=2.0, clock=time.clock, sleep=time.sleep)
+
+
+async def starts(politeness: Politeness, time: FakeTime, host: str, count: int) -> list[float]:
+    found = []
+    for _ in range(count):
+        async with politeness.turn(host):
+            found.append(time.now_s)
+    return found
+
+
+async def test_starts_are_a_delay_apart(politeness: Politeness, time: FakeTime) -> None:
+    assert await starts(politeness, time, "h", 3) == [100, 102, 104]
+
+
+async def test_the_delay_counts_from_the_start_not_the_end(politeness: Politeness, time: FakeTime) -> None:
+    async with politeness.turn("h"):
+        time.now_s += 1.5
+    assert await starts(politeness, time, "h", 1) == [102]
+
+
+async def test_hosts_do_not_wait_for_each_other(politeness: Politeness, time: FakeTime) -> None:
+    async with politeness.turn("a"), politeness.turn("b"):
+        assert time.now_s == 100
+
+
+async def test_a_crawl_delay_holds_from_the_last_start(politeness: Politeness, time: FakeTime) -> None:
+    await starts(politeness, time, "h", 1)
+    politeness.set_delay("h", 7.0)
+    assert politeness.delay_for("h") == 7.0
+    assert politeness.delay_for("other") == 2.0
+    assert await starts(politeness, time, "h", 2) == [107, 114]
+
+
+async def test_hold_off(politeness: Politeness, time: FakeTime) -> None:
+    politeness.hold_off("h", 30.0)
+    politeness.hold_off("h", 1.0)  # does not shorten the first
+    assert await starts(politeness, time, "h", 2) == [130, 132]
+
+
+async def test_one_in_flight_per_host_and_first_come_first_served() -> None:
+    politeness = Politeness(delay_s=0.0)
+    running, most, order = 0, 0, []
+
+    async def request(number: int) -> None:
+        nonlocal running, most
+        async with politeness.turn("h"):
+            running += 1
+            most = max(most, running)
+            order.append(number)
+            await asyncio.sleep(0.001)
+            running -= 1
+
+    await asyncio.gather(*(request(n) for n in range(10)))
+    assert most == 1
+    assert order == list(range(10))
+
+
+async def test_giving_up_while_waiting_blocks_no_one() -> None:
+    politeness = Politeness(delay_s=0.0)
+
+    async def request() -> None:
+        async with politeness.turn("h"):
+            pass
+
+    async with politeness.turn("h"):
+        queued = asyncio.create_task(request())
+        later = asyncio.create_task(request())
+        await asyncio.sleep(0)
+        queued.cancel()
+    async with asyncio.timeout(1):
+        await later
+    with pytest.raises(asyncio.CancelledError):
+        await queued
+
+
+async def test_cancelled_while_pausing_does_not_use_up_a_turn(time: FakeTime) -> None:
+    started = asyncio.Event()
+
+    async def sleep_for_ever(wait_s: float) -> None:
+        started.set()
+        await asyncio.Event().wait()
+
+    politeness = Politeness(delay_s=5.0, clock=time.clock, sleep=sleep_for_ever)
+    async with politeness.turn("h"):
+        pass
+    task = asyncio.create_task(starts(politeness, time, "h", 1))
+    await started.wait()
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
+    time.now_s += 5.0
+    assert await starts(politeness, time, "h", 1) == [105]  # not 110
+
+
+async def test_a_failed_request_frees_the_host(politeness: Politeness, time: FakeTime) -> None:
+    with pytest.raises(RuntimeError):
+        async with politeness.turn("h"):
+            raise RuntimeError
+    assert await starts(politeness, time, "h", 1) == [102]
+
+
+async def test_idle_hosts_are_forgotten_busy_ones_are_not(politeness: Politeness, time: FakeTime) -> None:
+    async with politeness.turn("busy"):
+        time.now_s += 60
+        for number in range(3_000):
+            politeness.set_delay(f"h{number}", 1.0)
+        assert len(politeness._hosts) <= 1_000
+        assert "busy" in politeness._hosts
