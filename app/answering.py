@@ -1,0 +1,213 @@
+"""From a question to an answer with footnotes: retrieve, weigh the evidence, let the model phrase it, keep what holds."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+
+from app.citations import Citation, CitationChecker, to_citation
+from app.evidence import EvidenceFinder, Sentence
+from app.llm.base import LanguageModel
+from app.prompts import chat_prompt, completion_prompt, passages_around
+from app.reranker import MaxSimReranker
+from app.support import SupportJudge, split_claims
+from corpus.model import Hit
+from corpus.search import Searcher, SearchQuery, SearchResult
+from corpus.settings import AnswerSettings, LlmSettings, SearchSettings
+
+STOP = ("\n\n", "\nQuestion:", "<passage", "</passage")
+NEAREST_PAGES = 3
+SUPPORT_MARGIN = 0.2  # how far below the best a sentence may score and still support a claim
+QUOTE_MARGIN = 0.08  # a second quote must be nearly as good as the first
+ABSTENTION = "The indexed pages don't answer this."
+
+
+class AnswerState(StrEnum):
+    """``grounded``: the model's sentences, each supported by a checked quote. ``quoted``: checked quotes alone.
+    ``abstained``: the pages don't answer the question."""
+
+    GROUNDED = "grounded"
+    QUOTED = "quoted"
+    ABSTAINED = "abstained"
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """A sentence of the answer and the numbers of the citations that it rests on."""
+
+    text: str
+    citations: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class NearestPage:
+    page_id: str
+    url: str
+    title: str
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """``evidence_score`` is the best sentence's; it decided between answering and abstaining. ``notes`` say what was
+    degraded on the way."""
+
+    state: AnswerState
+    text: str
+    statements: tuple[Statement, ...]
+    citations: tuple[Citation, ...]
+    nearest: tuple[NearestPage, ...]
+    evidence_score: float
+    model: str | None
+    notes: tuple[str, ...] = ()
+    timings_ms: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Retrieved:
+    """The first event of an answer: what it will be made from."""
+
+    hits: tuple[Hit, ...]
+    timings_ms: dict[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A piece of text as the model writes it. Nothing of it is checked yet: the Answer says what held."""
+
+    text: str
+
+
+AnswerEvent = Retrieved | Draft | Answer
+
+
+class Answerer:
+    """``model`` None answers with quotes alone."""
+
+    def __init__(
+        self,
+        *,
+        searcher: Searcher,
+        reranker: MaxSimReranker | None,
+        evidence: EvidenceFinder,
+        checker: CitationChecker,
+        model: LanguageModel | None,
+        search: SearchSettings,
+        answer: AnswerSettings,
+        llm: LlmSettings,
+    ) -> None:
+        self._searcher = searcher
+        self._reranker = reranker
+        self._evidence = evidence
+        self._checker = checker
+        self._model = model
+        self._judge = SupportJudge()
+        self._search = search
+        self._settings = answer
+        self._llm = llm
+
+    async def ask(self, query: SearchQuery) -> AsyncGenerator[AnswerEvent]:
+        """Retrieved, then any number of Drafts, then one Answer. Leaving early frees the model's slot.
+
+        Raises: Overloaded, if too many questions wait for the model.
+        """
+        started = time.perf_counter()
+        result = await self._retrieve(query)
+        yield Retrieved(hits=tuple(result.hits), timings_ms=result.timings_ms)
+        timings = dict(result.timings_ms)
+        mark = time.perf_counter()
+        sentences = await self._evidence.find(result)
+        timings["evidence"] = (time.perf_counter() - mark) * 1000
+        best = sentences[0].score if sentences else 0.0
+        if not sentences or best < self._settings.abstain_below:
+            answer = _abstention(result.hits, best)
+        else:
+            mark = time.perf_counter()
+            pieces: list[str] = []
+            notes = []
+            try:
+                async with asyncio.timeout(self._llm.request_deadline_s):
+                    async for piece in self._write(query.text, sentences):
+                        pieces.append(piece)
+                        yield Draft(piece)
+            except TimeoutError:
+                notes.append(f"The model was stopped after {self._llm.request_deadline_s:g} s.")
+            is_complete = not notes and len(pieces) < self._llm.max_answer_tokens
+            if self._model is None:
+                notes.append("No language model is configured (llm.engine is none): answers are quotes.")
+            timings["generation"] = (time.perf_counter() - mark) * 1000
+            answer = await self._ground(split_claims("".join(pieces), is_complete=is_complete), sentences, result.hits)
+            answer = replace(answer, notes=tuple(notes))
+        timings["total"] = (time.perf_counter() - started) * 1000
+        yield replace(answer, model=self._model.facts.name if self._model else None, timings_ms=timings)
+
+    async def _retrieve(self, query: SearchQuery) -> SearchResult:
+        keep = self._settings.context_chunks
+        if self._reranker is None:
+            return await self._searcher.search(replace(query, limit=keep))
+        result = await self._searcher.search(replace(query, limit=max(keep, self._search.rerank_candidates)))
+        return await self._reranker.rerank(result, limit=keep)
+
+    async def _write(self, question: str, sentences: Sequence[Sentence]) -> AsyncIterator[str]:
+        if self._model is None:
+            return
+        passages = passages_around(
+            sentences, sentences, budget_tokens=self._settings.context_budget_tokens, count=self._model.count_tokens
+        )
+        make = chat_prompt if self._model.facts.style == "chat" else completion_prompt
+        async for piece in self._model.generate(make(question, passages), max_tokens=self._llm.max_answer_tokens, stop=STOP):
+            yield piece
+
+    async def _ground(self, claims: Sequence[str], sentences: Sequence[Sentence], hits: Sequence[Hit]) -> Answer:
+        """Keep the claims that a standing quote supports; without any, quote; without a quote that stands, abstain."""
+        best = sentences[0].score
+        # A claim may be true of the page and still not be about the question: its quote must be evidence too.
+        relevant = [s for s in sentences if s.score >= best - SUPPORT_MARGIN]
+        supported = [(claim, *self._judge.best(claim, relevant)) for claim in claims]
+        kept = await self._standing(
+            [(c, quote) for c, quote, share in supported if quote and share >= self._settings.support_at_least]
+        )
+        if kept:
+            return _cited(AnswerState.GROUNDED, kept, best)
+        worth_quoting = [s for s in sentences if s.score >= best - QUOTE_MARGIN][: self._settings.max_quotes]
+        quotes = await self._standing([(f"“{sentence.text}”", sentence) for sentence in worth_quoting])
+        if quotes:
+            return _cited(AnswerState.QUOTED, quotes, best)
+        return _abstention(hits, best)
+
+    async def _standing(self, claims: Sequence[tuple[str, Sentence]]) -> list[tuple[str, Sentence]]:
+        holds = await self._checker.holds([sentence for _, sentence in claims])
+        return [claim for claim, stands in zip(claims, holds, strict=True) if stands]
+
+
+def _cited(state: AnswerState, claims: Sequence[tuple[str, Sentence]], score: float) -> Answer:
+    numbers: dict[Sentence, int] = {}
+    statements = []
+    for text, sentence in claims:
+        number = numbers.setdefault(sentence, len(numbers) + 1)
+        statements.append(Statement(text, (number,)))
+    body = " ".join(f"{statement.text} [{statement.citations[0]}]" for statement in statements)
+    return Answer(
+        state=state,
+        text=f"The pages say: {body}" if state is AnswerState.QUOTED else body,
+        statements=tuple(statements),
+        citations=tuple(to_citation(number, sentence) for sentence, number in numbers.items()),
+        nearest=(),
+        evidence_score=score,
+        model=None,
+    )
+
+
+def _abstention(hits: Sequence[Hit], score: float) -> Answer:
+    pages = {hit.chunk.page_id: NearestPage(hit.chunk.page_id, hit.chunk.url, hit.chunk.title) for hit in hits}
+    return Answer(
+        state=AnswerState.ABSTAINED,
+        text=ABSTENTION,
+        statements=(),
+        citations=(),
+        nearest=tuple(pages.values())[:NEAREST_PAGES],
+        evidence_score=score,
+        model=None,
+    )

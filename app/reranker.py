@@ -1,0 +1,56 @@
+"""Late interaction: MaxSim over the embedder's token vectors (Khattab & Zaharia, "ColBERT", SIGIR 2020).
+
+Used zero-shot, fused with the first stage by a convex combination. Measured gain in nDCG@10 over the first stage: CLAPnq .934 →
+.988 (60 queries), SciFact .733 → .737 (300 queries, cut abstracts).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import replace
+
+import numpy as np
+
+from corpus.embedding import Float32
+from corpus.fusion import convex, ranked
+from corpus.model import StageScore
+from corpus.search import SearchResult
+from corpus.store import TokenStore
+
+
+class MaxSimReranker:
+    def __init__(self, *, tokens: TokenStore, weight: float) -> None:
+        """``weight`` of MaxSim against the first stage's scores, in [0, 1]."""
+        self._tokens = tokens
+        self._weight = weight
+
+    async def rerank(self, result: SearchResult, *, limit: int) -> SearchResult:
+        """The best ``limit`` hits in their new order. Hits without token vectors keep their first-stage score alone."""
+        if result.query_embedding is None or not result.hits:
+            return replace(result, hits=result.hits[:limit])
+        started = time.perf_counter()
+        similarity = await asyncio.to_thread(self._score, result.query_embedding.tokens, [hit.chunk.id for hit in result.hits])
+        first_stage = {hit.chunk.id: hit.score for hit in result.hits}
+        scores = convex(similarity, first_stage, first_weight=self._weight)
+        ranks = {chunk_id: rank for rank, chunk_id in enumerate(ranked(similarity), start=1)}
+        by_id = {hit.chunk.id: hit for hit in result.hits}
+        hits = []
+        for chunk_id in ranked(scores)[:limit]:
+            hit = by_id[chunk_id]
+            stages = dict(hit.stages)
+            if chunk_id in similarity:
+                stages["rerank"] = StageScore(ranks[chunk_id], similarity[chunk_id])
+            hits.append(replace(hit, score=scores[chunk_id], stages=stages))
+        return replace(result, hits=hits, timings_ms={**result.timings_ms, "rerank": (time.perf_counter() - started) * 1000})
+
+    def _score(self, query: Float32, chunk_ids: list[str]) -> dict[str, float]:
+        found = self._tokens.load(chunk_ids)
+        return {chunk_id: max_sim(query, tokens) for chunk_id, tokens in found.items() if len(tokens)}
+
+
+def max_sim(query: Float32, passage: Float32) -> float:
+    """Mean over the query's tokens of the greatest cosine with any of the passage's. Shapes (q, d) and (p, d)."""
+    if not len(query) or not len(passage):
+        return 0.0
+    return float(np.max(query @ passage.T, axis=1).mean())

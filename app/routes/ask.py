@@ -1,0 +1,70 @@
+"""POST /v1/ask: an answer whose every footnote holds."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from typing import Any
+
+from fastapi import APIRouter
+from fastapi.responses import StreamingResponse
+
+from app.answering import Answer, AnswerEvent, Draft, Retrieved
+from app.routes.problems import problems
+from app.routes.sse import EVENT_STREAM, event, failure_event
+from app.schemas import AskRequest, AskResponse, HitBody
+from app.state import CurrentService, Service
+from corpus.errors import FootnoteError, InvalidInput
+from corpus.search import SearchQuery
+
+router = APIRouter(prefix="/v1", tags=["ask"])
+
+
+@router.post(
+    "/ask",
+    response_model=AskResponse,
+    responses={200: {"content": {EVENT_STREAM: {"schema": {"type": "string"}}}}, **problems(404, 422, 503)},
+)
+async def ask(body: AskRequest, service: CurrentService) -> Any:
+    """Answer a question from the indexed pages.
+
+    With `stream`, server-sent events: `retrieval` (the hits), `token` (drafts: what the model writes, not yet checked),
+    `citations`, and `done` (the whole checked answer, as without `stream`); or `error`.
+    """
+    limit = service.settings.answer.max_question_chars
+    if len(body.question) > limit:
+        raise InvalidInput(f"The question has {len(body.question)} characters; at most {limit} are allowed. Ask a shorter one.")
+    collection = await service.pages.collection_id(body.collection)
+    query = SearchQuery(
+        text=body.question, collection_id=collection, url_prefix=body.filters.url_prefix, language=body.filters.language
+    )
+    if body.stream:
+        return StreamingResponse(
+            _events(service, query), media_type=EVENT_STREAM, headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+        )
+    async with aclosing(service.answerer.ask(query)) as events:
+        answer = [e async for e in events][-1]
+    assert isinstance(answer, Answer)
+    return AskResponse.of(answer)
+
+
+async def _events(service: Service, query: SearchQuery) -> AsyncIterator[bytes]:
+    try:
+        async with aclosing(service.answerer.ask(query)) as events:
+            async for one in events:
+                for encoded in _encode(one):
+                    yield encoded
+    except FootnoteError as exc:  # the status line is long gone: the stream's last event says it
+        yield failure_event(exc)
+
+
+def _encode(one: AnswerEvent) -> list[bytes]:
+    match one:
+        case Retrieved(hits=hits, timings_ms=timings):
+            bodies = [HitBody.of(hit, explain=False).model_dump(mode="json") for hit in hits]
+            return [event("retrieval", {"hits": bodies, "timings_ms": timings})]
+        case Draft(text=text):
+            return [event("token", {"text": text})]
+        case Answer():
+            body = AskResponse.of(one).model_dump(mode="json")
+            return [event("citations", {"citations": body["citations"]}), event("done", body)]

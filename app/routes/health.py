@@ -1,0 +1,37 @@
+"""/healthz: the process lives. /readyz: it can answer, and in which shape."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+from fastapi import APIRouter, Request, Response
+
+from app.schemas import Health, ReadinessBody
+from app.state import Readiness
+
+router = APIRouter(tags=["health"])
+
+
+@router.get("/healthz")
+async def healthz() -> Health:
+    return Health(status="ok")
+
+
+@router.get("/readyz", responses={503: {"model": ReadinessBody, "description": "Starting, failed or stopping"}})
+async def readyz(request: Request, response: Response) -> ReadinessBody:
+    """200 once questions can be answered, 503 before and while stopping. `degraded` names what is missing."""
+    readiness: Readiness = request.app.state.readiness
+    body = ReadinessBody(state=readiness.state, stage=readiness.stage, degraded=readiness.degraded, version=request.app.version)
+    service = readiness.service
+    if service is None:
+        response.status_code = 503
+        return body
+    counts = await service.pages.counts()
+    return body.model_copy(
+        update={
+            "embedder": service.corpus.embedder.stamp.name,
+            "model": asdict(service.model.facts) if service.model else None,
+            "pages": counts["pages"],
+            "chunks": counts["chunks"],
+        }
+    )

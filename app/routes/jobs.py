@@ -1,0 +1,67 @@
+"""/v1/jobs: what the worker is doing and has done."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Response
+from fastapi.responses import StreamingResponse
+
+from app.routes.problems import problems
+from app.routes.sse import EVENT_STREAM, HEADERS, event, failure_event
+from app.schemas import JobBody, JobList, UrlList, UrlOutcomeBody
+from app.state import CurrentService, Service
+from corpus.errors import FootnoteError
+from corpus.model import UrlState
+
+router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
+
+
+@router.get("", responses=problems(422, 503))
+async def list_jobs(service: CurrentService, limit: Annotated[int, Query(ge=1, le=200)] = 50) -> JobList:
+    """The newest jobs first."""
+    return JobList(jobs=[JobBody.of(job) for job in await service.jobs.list(limit=limit)])
+
+
+@router.get("/{job_id}", responses=problems(404, 503))
+async def get_job(job_id: str, service: CurrentService) -> JobBody:
+    return JobBody.of(await service.jobs.get(job_id))
+
+
+@router.get("/{job_id}/urls", responses=problems(404, 422, 503))
+async def get_job_urls(
+    job_id: str,
+    service: CurrentService,
+    state: UrlState | None = None,
+    after: Annotated[int, Query(ge=0, le=2**53)] = 0,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+) -> UrlList:
+    """What happened to each URL, in the order in which they were found."""
+    await service.jobs.get(job_id)
+    rows = await service.jobs.urls(job_id, state=state, after=after, limit=limit)
+    return UrlList(urls=[UrlOutcomeBody.of(outcome) for _, outcome in rows], next=rows[-1][0] if len(rows) == limit else None)
+
+
+@router.get(
+    "/{job_id}/events", response_class=StreamingResponse, responses={200: {"content": {EVENT_STREAM: {}}}, **problems(404, 503)}
+)
+async def watch_job(job_id: str, service: CurrentService) -> StreamingResponse:
+    """Progress as server-sent events: `progress` at every change, `done` when the job has ended. The data is the job."""
+    await service.jobs.get(job_id)  # so that an unknown job is a 404 and not a stream
+    return StreamingResponse(_events(service, job_id), media_type=EVENT_STREAM, headers=HEADERS)
+
+
+@router.post("/{job_id}/cancel", status_code=202, responses=problems(404, 409, 503))
+async def cancel_job(job_id: str, service: CurrentService, response: Response) -> JobBody:
+    """Ask for the job's end: at once if it is queued, else after the pages it is at. What was indexed stays."""
+    await service.jobs.cancel(job_id)
+    return JobBody.of(await service.jobs.get(job_id))
+
+
+async def _events(service: Service, job_id: str) -> AsyncIterator[bytes]:
+    try:
+        async for status in service.jobs.watch(job_id):
+            yield event("done" if status.state.is_final else "progress", JobBody.of(status).model_dump(mode="json"))
+    except FootnoteError as exc:
+        yield failure_event(exc)

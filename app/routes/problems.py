@@ -1,0 +1,20 @@
+"""How error answers appear in the OpenAPI document."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from app.errors import PROBLEM
+from app.schemas import Problem
+
+_WORDS = {
+    404: "No such page, job or collection",
+    409: "In the wrong state for this",
+    413: "The body is too large",
+    422: "The request can't be served as written",
+    503: "Not ready, or too busy; see Retry-After",
+}
+
+
+def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    return {s: {"description": _WORDS[s], "model": Problem, "content": {PROBLEM: {}}} for s in statuses}

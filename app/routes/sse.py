@@ -1,0 +1,21 @@
+"""Server-sent events (WHATWG HTML, section 9.2)."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from fastapi.sse import format_sse_event
+
+from corpus.errors import FootnoteError
+
+EVENT_STREAM = "text/event-stream"
+HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+
+
+def event(name: str, data: Any, *, id: str | None = None) -> bytes:
+    return format_sse_event(event=name, data_str=json.dumps(data, ensure_ascii=False, separators=(",", ":")), id=id)
+
+
+def failure_event(exc: FootnoteError) -> bytes:
+    return event("error", {"code": exc.code, "status": exc.status, "detail": exc.message})

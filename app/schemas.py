@@ -1,0 +1,330 @@
+"""The HTTP API's request and response bodies. Requests refuse unknown fields; times are UTC; spans count code points."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+
+from app.answering import Answer, AnswerState
+from app.citations import Citation
+from corpus.jobs import JobStatus, UrlOutcome
+from corpus.model import Chunk, Hit, IngestMode, JobState, SearchMode, UrlState
+from corpus.pages import DEFAULT_COLLECTION
+from corpus.pages import Collection as StoredCollection
+from corpus.pages import Page as StoredPage
+
+MAX_QUESTION_CHARS = 100_000  # a hard bound for the schema; the setting answer.max_question_chars is the real one
+
+
+def _http_url(url: str) -> str:
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError("must be an absolute http or https URL, such as https://docs.example.com/")
+    return url
+
+
+Url = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=2048), AfterValidator(_http_url)]
+Question = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=MAX_QUESTION_CHARS)]
+CollectionName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
+
+
+class Request(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class Filters(Request):
+    url_prefix: str | None = Field(
+        None, max_length=2048, description="Only pages whose URL begins so, by whole path segments: end it with /."
+    )
+    language: str | None = Field(None, max_length=16, description="Only pages in this language (BCP 47 primary tag, such as en).")
+
+
+class IngestRequest(Request):
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"urls": ["https://docs.example.com/"], "mode": "crawl", "max_pages": 500}]}
+    )
+
+    urls: list[Url] = Field(min_length=1, max_length=1000)
+    mode: IngestMode = Field(
+        IngestMode.PAGE,
+        description="page: these URLs. sitemap: what these sitemaps list. crawl: these URLs and what they link to.",
+    )
+    collection: CollectionName = DEFAULT_COLLECTION
+    include: list[str] = Field(
+        default_factory=list, max_length=100, description="Only URLs that match one of these globs (* matches slashes too)."
+    )
+    exclude: list[str] = Field(default_factory=list, max_length=100, description="No URLs that match one of these globs.")
+    max_pages: int | None = Field(None, ge=1, le=1_000_000, description="Page budget; default: the setting ingest.max_pages.")
+    max_depth: int | None = Field(None, ge=0, le=1000, description="Links followed from a start URL at most.")
+
+
+class JobAccepted(BaseModel):
+    job_id: str
+    url: str
+
+
+class SearchRequest(Request):
+    model_config = ConfigDict(json_schema_extra={"examples": [{"query": "cancel a task", "limit": 5, "explain": True}]})
+
+    query: Question
+    collection: CollectionName = DEFAULT_COLLECTION
+    mode: SearchMode = SearchMode.HYBRID
+    limit: int = Field(10, ge=1, le=1000)
+    filters: Filters = Field(default_factory=Filters)
+    rerank: bool = Field(True, description="Rerank by late interaction, where the service has it switched on.")
+    explain: bool = Field(False, description="Show each stage's rank and score, and the time each stage took.")
+
+
+class AskRequest(Request):
+    model_config = ConfigDict(json_schema_extra={"examples": [{"question": "How do I cancel a task?", "stream": False}]})
+
+    question: Question
+    collection: CollectionName = DEFAULT_COLLECTION
+    filters: Filters = Field(default_factory=Filters)
+    stream: bool = Field(False, description="Answer as server-sent events: retrieval, token …, citations, done.")
+
+
+class NewCollection(Request):
+    name: CollectionName
+
+
+class StageBody(BaseModel):
+    rank: int
+    score: float
+
+
+class HitBody(BaseModel):
+    chunk_id: str
+    page_id: str
+    url: str
+    title: str
+    heading_path: list[str]
+    text: str
+    start: int
+    end: int
+    score: float
+    content_hash: str
+    fetched_at: datetime
+    stages: dict[str, StageBody] | None = None
+
+    @classmethod
+    def of(cls, hit: Hit, *, explain: bool) -> HitBody:
+        stages = {name: StageBody(rank=s.rank, score=s.score) for name, s in hit.stages.items()} if explain else None
+        return cls(**_place(hit.chunk), chunk_id=hit.chunk.id, text=hit.chunk.text, score=hit.score, stages=stages)
+
+
+class SearchResponse(BaseModel):
+    hits: list[HitBody]
+    reranked: bool
+    timings_ms: dict[str, float] | None = None
+
+
+class CitationBody(BaseModel):
+    """A footnote: ``quote`` is exactly the page text's characters ``start`` to ``end``; ``url`` opens at it."""
+
+    number: int
+    page_id: str
+    chunk_id: str
+    url: str
+    title: str
+    heading_path: list[str]
+    quote: str
+    start: int
+    end: int
+    content_hash: str
+    fetched_at: datetime
+
+    @classmethod
+    def of(cls, citation: Citation) -> CitationBody:
+        return cls.model_validate(citation, from_attributes=True)
+
+
+class StatementBody(BaseModel):
+    text: str
+    citations: list[int]
+
+
+class NearestBody(BaseModel):
+    page_id: str
+    url: str
+    title: str
+
+
+class AskResponse(BaseModel):
+    """``state``: grounded (the model's words, each sentence supported by a quote), quoted (quotes alone) or abstained."""
+
+    state: AnswerState
+    answer: str
+    statements: list[StatementBody]
+    citations: list[CitationBody]
+    nearest: list[NearestBody]
+    evidence_score: float
+    model: str | None
+    notes: list[str]
+    timings_ms: dict[str, float]
+
+    @classmethod
+    def of(cls, answer: Answer) -> AskResponse:
+        return cls(
+            state=answer.state,
+            answer=answer.text,
+            statements=[StatementBody(text=s.text, citations=list(s.citations)) for s in answer.statements],
+            citations=[CitationBody.of(citation) for citation in answer.citations],
+            nearest=[NearestBody(page_id=n.page_id, url=n.url, title=n.title) for n in answer.nearest],
+            evidence_score=answer.evidence_score,
+            model=answer.model,
+            notes=list(answer.notes),
+            timings_ms=answer.timings_ms,
+        )
+
+
+class UrlOutcomeBody(BaseModel):
+    url: str
+    state: UrlState
+    reason: str | None
+    message: str | None
+    page_id: str | None
+    chunks: int
+
+    @classmethod
+    def of(cls, outcome: UrlOutcome) -> UrlOutcomeBody:
+        return cls.model_validate(outcome, from_attributes=True)
+
+
+class JobBody(BaseModel):
+    """``urls`` counts the job's URLs by state; ``found`` is their sum."""
+
+    id: str
+    collection: str
+    state: JobState
+    mode: IngestMode
+    spec: dict[str, Any]
+    error: str | None
+    cancel_requested: bool
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    found: int
+    urls: dict[UrlState, int]
+    chunks: int
+    failures: list[UrlOutcomeBody]
+
+    @classmethod
+    def of(cls, job: JobStatus) -> JobBody:
+        return cls(
+            id=job.id,
+            collection=job.collection,
+            state=job.state,
+            mode=job.spec.mode,
+            spec=job.spec.model_dump(mode="json"),
+            error=job.error,
+            cancel_requested=job.cancel_requested,
+            created_at=job.created_at,
+            started_at=job.started_at,
+            finished_at=job.finished_at,
+            found=job.found,
+            urls={state: job.urls.get(state, 0) for state in UrlState},
+            chunks=job.chunks,
+            failures=[UrlOutcomeBody.of(outcome) for outcome in job.failures],
+        )
+
+
+class JobList(BaseModel):
+    jobs: list[JobBody]
+
+
+class UrlList(BaseModel):
+    urls: list[UrlOutcomeBody]
+    next: int | None = Field(description="Pass as `after` for the next ones; null at the end.")
+
+
+class CollectionBody(BaseModel):
+    name: str
+    pages: int
+    created_at: datetime
+
+    @classmethod
+    def of(cls, collection: StoredCollection) -> CollectionBody:
+        return cls(name=collection.name, pages=collection.pages, created_at=collection.created_at)
+
+
+class CollectionList(BaseModel):
+    collections: list[CollectionBody]
+
+
+class PageBody(BaseModel):
+    id: str
+    collection: str
+    url: str
+    title: str
+    language: str | None
+    content_hash: str
+    fetched_at: datetime
+    chunks: int
+    characters: int
+
+    @classmethod
+    def of(cls, page: StoredPage) -> PageBody:
+        return cls.model_validate(page, from_attributes=True)
+
+
+class PageList(BaseModel):
+    pages: list[PageBody]
+    next: str | None = Field(description="Pass as `after` for the next ones; null at the end.")
+
+
+class ChunkBody(BaseModel):
+    id: str
+    ordinal: int
+    start: int
+    end: int
+    heading_path: list[str]
+
+
+class PageDetail(PageBody):
+    """A page with its stored text, which every citation's span refers to."""
+
+    text: str
+    chunk_spans: list[ChunkBody]
+
+
+class Health(BaseModel):
+    status: str
+
+
+class ReadinessBody(BaseModel):
+    state: str
+    stage: str
+    degraded: list[str]
+    version: str
+    embedder: str | None = None
+    model: dict[str, Any] | None = None
+    pages: int | None = None
+    chunks: int | None = None
+
+
+class Problem(BaseModel):
+    """RFC 9457."""
+
+    type: str
+    title: str
+    status: int
+    code: str
+    detail: str
+    details: dict[str, Any] | None = None
+
+
+def _place(chunk: Chunk) -> dict[str, Any]:
+    return {
+        "page_id": chunk.page_id,
+        "url": chunk.url,
+        "title": chunk.title,
+        "heading_path": list(chunk.heading_path),
+        "start": chunk.start,
+        "end": chunk.end,
+        "content_hash": chunk.content_hash,
+        "fetched_at": chunk.fetched_at,
+    }

@@ -1,0 +1,141 @@
+"""The service's parts, acquired in order, and what it can say about itself while they come up."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Annotated, Literal
+
+from dbos import DBOSClient
+from fastapi import Depends, Request
+
+from app.answering import Answerer
+from app.citations import CitationChecker
+from app.evidence import EvidenceFinder
+from app.llm.base import LanguageModel
+from app.llm.llamacpp import LlamaCppModel, find_model
+from app.reranker import MaxSimReranker
+from corpus.database import Database
+from corpus.errors import Unavailable
+from corpus.generations import GenerationWriter
+from corpus.jobs import Jobs
+from corpus.opening import Corpus, open_corpus
+from corpus.pages import Pages
+from corpus.search import Searcher
+from corpus.settings import Settings
+
+log = logging.getLogger(__name__)
+
+# What else runs in this process once the corpus is open: in the embedded profile, the ingest worker.
+Companion = Callable[[Corpus], AbstractAsyncContextManager[object]]
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """Everything a request may need, once it is ready."""
+
+    settings: Settings
+    corpus: Corpus
+    database: Database
+    pages: Pages
+    jobs: Jobs
+    searcher: Searcher
+    reranker: MaxSimReranker | None
+    model: LanguageModel | None
+    answerer: Answerer
+
+
+@dataclass(slots=True)
+class Readiness:
+    """Where the start stands. ``stage`` is for people; ``state`` is starting, ready, failed or stopping; ``settled`` is
+    set once it is no longer starting."""
+
+    state: Literal["starting", "ready", "failed", "stopping"] = "starting"
+    stage: str = "starting"
+    error: BaseException | None = None
+    degraded: list[str] = field(default_factory=list)
+    service: Service | None = None
+    settled: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def report(self, stage: str) -> None:
+        self.stage = stage
+        log.info("%s", stage)
+
+
+@asynccontextmanager
+async def open_service(
+    settings: Settings, *, companions: Sequence[Companion] = (), readiness: Readiness
+) -> AsyncIterator[Service]:
+    """Acquire everything; what was acquired is released again, in reverse, also if a later part fails.
+
+    Raises: StartupError.
+    """
+    async with AsyncExitStack() as stack:
+        # The embedder and the language model share nothing, so they load side by side.
+        loading_model = asyncio.ensure_future(asyncio.to_thread(_load_model, settings))
+        stack.push_async_callback(_settle, loading_model)
+        corpus = await stack.enter_async_context(open_corpus(settings, report=readiness.report))
+        database = await stack.enter_async_context(Database(url=corpus.database_url))
+        queue = await asyncio.to_thread(DBOSClient, system_database_url=corpus.queue_url, lazy=True)
+        stack.callback(queue.destroy)
+        for companion in companions:
+            readiness.report("starting the ingest worker")
+            await stack.enter_async_context(companion(corpus))
+        readiness.report("loading the language model")
+        model = await loading_model
+        if model is not None:
+            stack.push_async_callback(model.close)
+        yield _assemble(settings, corpus, database=database, queue=queue, model=model)
+
+
+def _assemble(
+    settings: Settings, corpus: Corpus, *, database: Database, queue: DBOSClient, model: LanguageModel | None
+) -> Service:
+    writer = GenerationWriter(database=database, index=corpus.index, embedder=corpus.embedder)
+    pages = Pages(database=database, writer=writer)
+    searcher = Searcher(database=database, index=corpus.index, embedder=corpus.embedder, settings=settings.search)
+    reranker = (
+        MaxSimReranker(tokens=corpus.index.tokens, weight=settings.search.rerank_weight) if settings.search.rerank else None
+    )
+    answerer = Answerer(
+        searcher=searcher,
+        reranker=reranker,
+        evidence=EvidenceFinder(embedder=corpus.embedder),
+        checker=CitationChecker(pages=pages),
+        model=model,
+        search=settings.search,
+        answer=settings.answer,
+        llm=settings.llm,
+    )
+    jobs = Jobs(database=database, queue=queue)
+    return Service(settings, corpus, database, pages, jobs, searcher, reranker, model, answerer)
+
+
+def _load_model(settings: Settings) -> LanguageModel | None:
+    if settings.llm.engine == "none":
+        return None
+    path = find_model(settings.llm.model, models_dir=settings.data_dir / "models")
+    return LlamaCppModel.load(path=path, settings=settings.llm)
+
+
+async def _settle(task: asyncio.Future[LanguageModel | None]) -> None:
+    """A thread can't be cancelled: on a failed start wait for it, and don't let its own error hide the first one."""
+    await asyncio.wait([task])
+    if not task.cancelled():
+        task.exception()
+
+
+def current_service(request: Request) -> Service:
+    """The dependency of every route that needs the index. Raises: Unavailable while starting or stopping."""
+    readiness: Readiness = request.app.state.readiness
+    if readiness.service is None:
+        raise Unavailable(
+            f"Footnote is {readiness.state} ({readiness.stage}). GET /readyz tells when it is ready.", retry_after_s=2
+        )
+    return readiness.service
+
+
+CurrentService = Annotated[Service, Depends(current_service)]

@@ -1,0 +1,60 @@
+"""Does a quote say what a sentence says? A strict lexical judgement: it errs by refusing, never by trusting.
+
+A claim is supported by a quote if nearly all its content words stand in the quote, everything that names something exactly
+(numbers, identifiers, options, proper names) does, and neither negates what the other doesn't.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from app.evidence import Sentence
+from corpus.bm25 import english_analyzer
+
+LEAST_WORDS = 2  # of content: less than that claims nothing
+_NUMBER = re.compile(r"\d+(?:[.,:]\d+)*")
+# What must be right to the letter: --read, os.path.join, f(), MAX_SIZE, NameError; a capital inside a sentence.
+_EXACT = re.compile(
+    r"--?\w[\w-]*|\w+(?:[._/:\\]\w+)+|\w+\(\)|\b\w*[a-z][A-Z]\w*|\b\w*_\w*|\b[A-Z][A-Z0-9]+\b|(?<=[a-z,;] )[A-Z]\w+"
+)
+_NEGATION = re.compile(r"\b(?:not|no|never|none|nothing|neither|nor|cannot|without)\b|n['’]t\b", re.IGNORECASE)
+_SENTENCE_END = re.compile(r"(?<=[.!?。！？])\s+")
+_CITATION_MARK = re.compile(r"\s*\[\d+\]")
+
+
+class SupportJudge:
+    def __init__(self) -> None:
+        self._analyzer = english_analyzer()
+
+    def support(self, claim: str, quote: str) -> float:
+        """Share of the claim's content words that the quote holds, in [0, 1]; 0 where numbers, names or negation disagree."""
+        words = set(self._analyzer.analyze(claim))
+        if len(words) < LEAST_WORDS or bool(_NEGATION.search(claim)) != bool(_NEGATION.search(quote)):
+            return 0.0
+        if not set(_NUMBER.findall(claim)) <= set(_NUMBER.findall(quote)):
+            return 0.0
+        if any(exact.removesuffix("()") not in quote for exact in _EXACT.findall(claim)):
+            return 0.0
+        return len(words & set(self._analyzer.analyze(quote))) / len(words)
+
+    def best(self, claim: str, evidence: Sequence[Sentence]) -> tuple[Sentence | None, float]:
+        """The evidence that supports a claim best; the earlier of equals, as evidence comes best first."""
+        best, best_support = None, 0.0
+        for sentence in evidence:
+            support = self.support(claim, sentence.text)
+            if support > best_support:
+                best, best_support = sentence, support
+        return best, best_support
+
+
+def split_claims(answer: str, *, is_complete: bool = True) -> list[str]:
+    """The distinct sentences of a generated answer, without citation marks that the model may have made up.
+
+    An answer that was cut off (not ``is_complete``) loses its last sentence, unless that ends as sentences do.
+    """
+    text = _CITATION_MARK.sub("", answer)
+    claims = [claim.strip() for line in text.splitlines() for claim in _SENTENCE_END.split(line) if claim.strip()]
+    if claims and not is_complete and not _SENTENCE_END.search(claims[-1] + " "):
+        claims.pop()
+    return list(dict.fromkeys(claims))
