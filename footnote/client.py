@@ -1,0 +1,237 @@
+"""A small synchronous client of the HTTP API.
+
+It raises the exceptions that the service raised (``corpus.errors``), rebuilt from the RFC 9457 problem document that came
+over the wire, and Unavailable where the service can't be reached. Bodies are given as the JSON says; their fields are
+documented at ``/docs`` of every service.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from ipaddress import ip_address
+from typing import Any, Self
+from urllib.parse import quote, urlsplit
+
+import httpx2
+
+from corpus.errors import Conflict, FootnoteError, InvalidInput, NotFound, Overloaded, StorageFull, Unavailable
+
+Body = dict[str, Any]
+
+CONNECT_TIMEOUT_S = 5.0
+READ_TIMEOUT_S = 300.0  # an answer may wait in a queue for the model
+MAX_EVENT_BYTES = 16_000_000  # a job of a thousand long URLs repeats them in every event
+RECONNECTS = 5
+RECONNECT_AFTER_S = 1.0
+
+_RAISED = (InvalidInput, NotFound, Conflict, Unavailable, Overloaded, StorageFull)
+_BY_CODE: dict[str, type[FootnoteError]] = {cls.code: cls for cls in _RAISED}
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One server-sent event with its data decoded."""
+
+    name: str
+    data: Body
+
+
+class Client:
+    """Talks to the service at ``base_url``. Every method raises FootnoteError and its kin; ``sleep`` paces reconnections."""
+
+    def __init__(
+        self,
+        *,
+        base_url: str,
+        read_timeout_s: float = READ_TIMEOUT_S,
+        transport: httpx2.BaseTransport | None = None,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self.base_url = base_url.rstrip("/")
+        self._sleep = sleep
+        self._http = httpx2.Client(
+            base_url=self.base_url,
+            timeout=httpx2.Timeout(read_timeout_s, connect=min(CONNECT_TIMEOUT_S, read_timeout_s)),
+            transport=transport,
+            trust_env=not is_loopback(base_url),  # a proxy from the environment can't reach this machine's own loopback
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._http.close()
+
+    def is_alive(self) -> bool:
+        """Whether a Footnote service, ready or not, answers at all."""
+        try:
+            return bool(self._json("GET", "/healthz").get("status") == "ok")
+        except FootnoteError:
+            return False
+
+    def readiness(self) -> Body:
+        """``state``, ``stage``, ``degraded`` and, once ready, what is loaded and how much is indexed."""
+        with self._translated():
+            response = self._http.get("/readyz")
+        return self._decoded(response) if response.status_code == 503 else self._checked(response)
+
+    def ask(self, question: str, *, collection: str, filters: Body) -> Iterator[Event]:
+        """The events of an answer (retrieval, token …, citations, done); the last is always ``done``."""
+        body = {"question": question, "collection": collection, "filters": filters, "stream": True}
+        for event in self._events("POST", "/v1/ask", body=body):
+            yield event
+            if event.name == "done":
+                return
+        raise Unavailable("The connection ended before the answer did. Is the service stopping? Ask again.")
+
+    def search(self, query: str, **fields: Any) -> Body:
+        return self._json("POST", "/v1/search", body={"query": query} | fields)
+
+    def ingest(self, urls: Sequence[str], **fields: Any) -> str:
+        """Put work on the queue; gives the job's id. Fields that are None are left to the service's defaults."""
+        body = {"urls": list(urls)} | {name: value for name, value in fields.items() if value is not None}
+        return str(self._json("POST", "/v1/ingest", body=body)["job_id"])
+
+    def jobs(self, *, limit: int) -> list[Body]:
+        return list(self._json("GET", "/v1/jobs", params={"limit": limit})["jobs"])
+
+    def job(self, job_id: str) -> Body:
+        return self._json("GET", f"/v1/jobs/{_segment(job_id)}")
+
+    def job_urls(self, job_id: str, *, state: str) -> Iterator[Body]:
+        """Every URL of the job that is in ``state``, in the order in which they were found."""
+        after: int | None = 0
+        while after is not None:
+            part = self._json("GET", f"/v1/jobs/{_segment(job_id)}/urls", params={"state": state, "after": after, "limit": 1000})
+            yield from part["urls"]
+            after = part["next"]
+
+    def watch_job(self, job_id: str) -> Iterator[Body]:
+        """The job now and after each change; the last one is final. A connection that breaks is made again, as the
+        first event of a new one tells all that was missed."""
+        breaks = 0
+        while True:
+            try:
+                for event in self._events("GET", f"/v1/jobs/{_segment(job_id)}/events"):
+                    breaks = 0
+                    yield event.data
+                    if event.name == "done":
+                        return
+            except Unavailable:
+                if breaks >= RECONNECTS:
+                    raise
+            breaks += 1
+            if breaks > RECONNECTS:
+                raise Unavailable(f"The service ends each connection before job {job_id} has ended.")
+            self._sleep(RECONNECT_AFTER_S)
+
+    def cancel_job(self, job_id: str) -> Body:
+        return self._json("POST", f"/v1/jobs/{_segment(job_id)}/cancel")
+
+    def pages(self, *, collection: str, url_prefix: str | None, limit: int) -> list[Body]:
+        """The first ``limit`` pages by URL."""
+        pages: list[Body] = []
+        after: str | None = None
+        while len(pages) < limit:
+            params = {"collection": collection, "url_prefix": url_prefix, "after": after, "limit": min(limit - len(pages), 1000)}
+            part = self._json("GET", "/v1/pages", params={name: value for name, value in params.items() if value is not None})
+            pages += part["pages"]
+            after = part["next"]
+            if after is None:
+                break
+        return pages
+
+    def page(self, page_id: str) -> Body:
+        """A page with its text."""
+        return self._json("GET", f"/v1/pages/{_segment(page_id)}")
+
+    def delete_page(self, page_id: str) -> None:
+        with self._translated():
+            response = self._http.delete(f"/v1/pages/{_segment(page_id)}")
+        if response.is_error:
+            raise error_of(response)
+
+    def collections(self) -> list[Body]:
+        return list(self._json("GET", "/v1/collections")["collections"])
+
+    def _json(self, method: str, path: str, *, body: Body | None = None, params: Body | None = None) -> Body:
+        with self._translated():
+            response = self._http.request(method, path, json=body, params=params)
+        return self._checked(response)
+
+    def _events(self, method: str, path: str, *, body: Body | None = None) -> Iterator[Event]:
+        """Decoded events, as they come. An ``error`` event is raised as what it tells of."""
+        with self._translated(), self._http.stream(method, path, json=body) as response:
+            if response.is_error:
+                response.read()
+                raise error_of(response)
+            for event in httpx2.EventSource(response, max_event_size=MAX_EVENT_BYTES):
+                try:
+                    data = json.loads(event.data)
+                except ValueError as exc:
+                    raise FootnoteError(f"The service at {self.base_url} sent an event that is no JSON.") from exc
+                if event.event == "error":
+                    raise rebuilt(data, status=int(data.get("status", 500)))
+                yield Event(event.event, data)
+
+    def _checked(self, response: httpx2.Response) -> Body:
+        if response.is_error:
+            raise error_of(response)
+        return self._decoded(response)
+
+    def _decoded(self, response: httpx2.Response) -> Body:
+        try:
+            body = response.json()
+        except ValueError:
+            body = None
+        if not isinstance(body, dict):
+            raise FootnoteError(f"What answers at {self.base_url} is no Footnote service: it sent no JSON object.")
+        return body
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except httpx2.TimeoutException as exc:
+            raise Unavailable(f"The service at {self.base_url} did not answer in time.") from exc
+        except httpx2.TransportError as exc:
+            raise Unavailable(f"The service at {self.base_url} can't be reached ({exc}). Start one with: footnote serve") from exc
+
+
+def error_of(response: httpx2.Response) -> FootnoteError:
+    """The exception that an error response tells of."""
+    try:
+        problem = response.json()
+    except ValueError:
+        problem = None
+    if not isinstance(problem, dict) or "detail" not in problem:
+        return FootnoteError(
+            f"{response.url} answered HTTP {response.status_code}, not as a Footnote service does. Is the URL right?"
+        )
+    return rebuilt(problem, status=response.status_code)
+
+
+def rebuilt(problem: Body, *, status: int) -> FootnoteError:
+    """The exception that a problem document was made of; an unknown code gives the base class."""
+    details = problem.get("details")
+    message = str(problem.get("detail") or problem.get("title") or f"HTTP {status}")
+    message = message.replace("body.", "").replace("Value error, ", "")  # which only the API's own users need
+    cls = _BY_CODE.get(str(problem.get("code")), Unavailable if status == 503 else FootnoteError)
+    return cls(message, **(details if isinstance(details, dict) else {}))
+
+
+def is_loopback(url: str) -> bool:
+    host = urlsplit(url).hostname or ""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
+
+
+def _segment(value: str) -> str:
+    """An id as one path segment, whatever was typed: ``..`` and ``/`` must not lead to another resource."""
+    return quote(value, safe="").replace(".", "%2E")

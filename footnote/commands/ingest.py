@@ -1,0 +1,102 @@
+"""``footnote ingest``."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from footnote import progress, render
+from footnote.client import Body, Client
+from footnote.commands.options import DEFAULT_COLLECTION, CollectionOption, JsonOption, UrlOption, chosen_url, http_urls
+from footnote.connection import connect
+from footnote.terminal import err, out, show_json, show_note
+
+
+def ingest(
+    ctx: typer.Context,
+    urls: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="URL…", callback=http_urls, show_default=False, help="Pages, start pages of a crawl, or sitemaps."
+        ),
+    ],
+    crawl: Annotated[bool, typer.Option("--crawl", help="Follow the pages' links within their sites and folders.")] = False,
+    sitemap: Annotated[bool, typer.Option("--sitemap", help="The URLs are sitemaps: index the pages they list.")] = False,
+    include: Annotated[
+        list[str] | None, typer.Option(metavar="GLOB", help="Only URLs that match; may be repeated.", show_default=False)
+    ] = None,
+    exclude: Annotated[
+        list[str] | None, typer.Option(metavar="GLOB", help="No URLs that match; may be repeated.", show_default=False)
+    ] = None,
+    max_pages: Annotated[
+        int | None, typer.Option("--max-pages", min=1, help="Page budget of the crawl.", show_default=False)
+    ] = None,
+    max_depth: Annotated[
+        int | None, typer.Option("--max-depth", min=0, help="Links followed at most.", show_default=False)
+    ] = None,
+    collection: CollectionOption = DEFAULT_COLLECTION,
+    detach: Annotated[
+        bool, typer.Option("--detach", "-d", help="Print the job's id and leave it to the running service.")
+    ] = False,
+    url: UrlOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Index pages, and show how it goes.
+
+    Ctrl-C cancels the job: what is indexed by then stays. A second Ctrl-C leaves at once. To let a job go on by itself,
+    use --detach with a running service.
+    """
+    if crawl and sitemap:
+        raise typer.BadParameter("--crawl and --sitemap can't be used together")
+    mode = "crawl" if crawl else "sitemap" if sitemap else "page"
+    with connect(chosen_url(ctx, url), own_allowed=not detach, with_worker=True) as client:
+        job_id = client.ingest(
+            urls, mode=mode, include=include, exclude=exclude, max_pages=max_pages, max_depth=max_depth, collection=collection
+        )
+        if detach:
+            show_note(f"The job goes on in the service. Follow it with: footnote jobs watch {job_id}")
+            show_json(client.job(job_id)) if as_json else print(job_id)
+            return
+        job, interrupted = _follow(client, job_id)
+        show_outcome(client, job, as_json=as_json)
+    raise typer.Exit(130 if interrupted else exit_code(job))
+
+
+def show_outcome(client: Client, job: Body, *, as_json: bool) -> None:
+    """The job as it is now; with every failed URL, where the job itself names the latest ones only."""
+    failed = list(client.job_urls(job["id"], state="failed")) if job["urls"].get("failed") else []
+    if as_json:
+        show_json(job | {"failures": failed})
+    else:
+        render.job(out(), job, failed)
+
+
+def exit_code(job: Body) -> int:
+    """0 if the job did what it was for: it ended by itself, and something is in the index that was asked for."""
+    indexed = job["urls"].get("indexed", 0) + job["urls"].get("unchanged", 0)
+    return 0 if job["state"] == "succeeded" and indexed else 1
+
+
+def watch(client: Client, job_id: str) -> Body:
+    """Show the job's progress until it has ended; gives its final state."""
+    last: Body = {}
+    with progress.shown(err()) as update:
+        for job in client.watch_job(job_id):
+            update(job)
+            last = job
+    return last
+
+
+def _follow(client: Client, job_id: str) -> tuple[Body, bool]:
+    """The final state of the job, and whether Ctrl-C cancelled it."""
+    try:
+        return watch(client, job_id), False
+    except KeyboardInterrupt:
+        show_note("Cancelling, after the pages it is at… (Ctrl-C again leaves at once)")
+    try:
+        client.cancel_job(job_id)
+        return watch(client, job_id), True
+    except KeyboardInterrupt:
+        show_note(f"Left. The job {job_id} is cancelled as soon as its pages are done.")
+        raise

@@ -1,0 +1,168 @@
+"""API bodies as text for people. All foreign text passes through ``clean``; each function writes on the console it is given."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from rich.console import Console
+from rich.style import Style
+from rich.table import Table
+from rich.text import Text
+
+from footnote.client import Body
+from footnote.terminal import clean, show
+
+STATES = {
+    "grounded": ("Grounded", "green", "the model's words; every sentence rests on a quote that was checked against the page"),
+    "quoted": ("Quoted", "cyan", "the pages' own words; the model's were not supported well enough, or there is no model"),
+    "abstained": ("No answer", "yellow", "nothing on the indexed pages supports one"),
+}
+JOB_STYLES = {"succeeded": "green", "failed": "red", "cancelled": "yellow", "running": "cyan", "queued": "dim"}
+URLS_SHOWN_PER_REASON = 5
+
+
+def answer(console: Console, body: Body) -> None:
+    """An answer with its footnotes, its state, and what was degraded on the way."""
+    show(console, Text(clean(body["answer"], keep_lines=True), style="bold" if body["state"] != "abstained" else ""))
+    for citation in body["citations"]:
+        console.print()
+        show(console, Text(f"[{citation['number']}] ") + _place(citation))
+        show(console, Text(f"“{clean(citation['quote'], keep_lines=True)}”", style="italic"), indent=4)
+        show(console, Text(f"fetched {when(citation['fetched_at'])}", style="dim"), indent=4)
+    if body["nearest"]:
+        console.print()
+        show(console, Text("Nearest pages:"))
+        for page in body["nearest"]:
+            show(console, Text(clean(page["title"]) or "(no title)") + Text(" — ", style="dim") + link(page["url"]), indent=4)
+    console.print()
+    word, colour, meaning = STATES.get(body["state"], (body["state"], "", ""))
+    facts = [f"evidence {body['evidence_score']:.2f}"]
+    facts += [f"model {clean(body['model'])}"] if body["model"] else []
+    facts += [f"{body['timings_ms']['total'] / 1000:.1f} s"] if "total" in body["timings_ms"] else []
+    show(console, Text.assemble((word, colour), (f": {meaning} ({', '.join(facts)})", "dim")))
+    for note in body["notes"]:
+        show(console, Text.assemble(("Note: ", "yellow"), clean(note)))
+
+
+def hits(console: Console, body: Body) -> None:
+    """Search results, best first; with ``explain``, each stage's judgement and time."""
+    if not body["hits"]:
+        show(console, Text("Nothing found."))
+    for number, hit in enumerate(body["hits"], start=1):
+        if number > 1:
+            console.print()
+        show(console, Text(f"{number}. ") + _place(hit) + Text(f"  {hit['score']:.3f}", style="dim"))
+        text = clean(hit["text"])
+        show(console, Text(text if len(text) <= 300 else text[:299] + "…"), indent=3)
+        if stages := hit.get("stages"):
+            judged = "  ".join(f"{clean(name)} #{s['rank']} ({s['score']:.3f})" for name, s in stages.items())
+            show(console, Text(judged, style="cyan"), indent=3)
+    if timings := body.get("timings_ms"):
+        console.print()
+        times = "  ".join(f"{clean(name)} {ms:.1f} ms" for name, ms in timings.items())
+        show(console, Text(f"{'reranked' if body['reranked'] else 'not reranked'}  {times}", style="dim"))
+
+
+def pages(console: Console, bodies: Sequence[Body]) -> None:
+    """Without ids and languages on a terminal: every command takes URLs too, and they leave no room for those."""
+    shown = (
+        ("url", "title", "chunks", "fetched") if console.is_terminal else ("id", "url", "title", "chunks", "language", "fetched")
+    )
+    told = [p | {"url": link(p["url"]), "language": p["language"] or "", "fetched": when(p["fetched_at"])} for p in bodies]
+    table(console, shown, [[page[name] for name in shown] for page in told])
+
+
+def page(console: Console, body: Body) -> None:
+    """A page's facts, then its stored text."""
+    show(console, Text(clean(body["title"]) or "(no title)", style="bold"))
+    show(console, link(body["url"]))
+    size = f"{body['characters']:,} characters in {body['chunks']} chunks, {body['language'] or 'language unknown'}"
+    show(console, Text(f"{body['id']} · {clean(body['collection'])} · fetched {when(body['fetched_at'])} · {size}", style="dim"))
+    show(console, Text(f"sha-256 {body['content_hash']}", style="dim"))
+    console.print()
+    show(console, Text(clean(body["text"], keep_lines=True)))
+
+
+def collections(console: Console, bodies: Sequence[Body]) -> None:
+    table(console, ("name", "pages", "created"), [(c["name"], c["pages"], when(c["created_at"])) for c in bodies])
+
+
+def jobs(console: Console, bodies: Sequence[Body]) -> None:
+    rows = [(j["id"], _job_state(j), j["mode"], j["collection"], counts(j), when(j["created_at"])) for j in bodies]
+    table(console, ("id", "state", "mode", "collection", "progress", "created"), rows)
+
+
+def job(console: Console, body: Body, failed: Iterable[Body]) -> None:
+    """A job's outcome, and what failed, grouped by reason."""
+    show(console, Text(f"Job {body['id']}: ") + _job_state(body) + Text(f" · {counts(body)}{_took(body)}"))
+    if body["error"]:
+        show(console, Text(clean(body["error"]), style="red"), indent=4)
+    by_reason: defaultdict[str, list[Body]] = defaultdict(list)
+    for outcome in failed:
+        by_reason[clean(outcome["reason"] or "failed")].append(outcome)
+    for reason, outcomes in sorted(by_reason.items(), key=lambda item: -len(item[1])):
+        show(console, Text.assemble((f"{len(outcomes)} × {reason}", "red")), indent=2)
+        for outcome in outcomes[:URLS_SHOWN_PER_REASON]:
+            show(console, link(outcome["url"]) + Text(f" — {clean(outcome['message'] or '')}", style="dim"), indent=6)
+        if len(outcomes) > URLS_SHOWN_PER_REASON:
+            show(console, Text(f"… and {len(outcomes) - URLS_SHOWN_PER_REASON} more (all: --json)", style="dim"), indent=6)
+
+
+def counts(body: Body) -> str:
+    """``12 found: 9 indexed, 2 unchanged, 1 failed; 140 chunks``."""
+    urls = body["urls"]
+    parts = [f"{urls[state]:,} {state}" for state in ("indexed", "unchanged", "skipped", "failed", "pending") if urls.get(state)]
+    return f"{body['found']:,} found" + (f": {', '.join(parts)}" if parts else "") + f"; {body['chunks']:,} chunks"
+
+
+def table(console: Console, headers: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    """A table on a terminal; elsewhere tab-separated values with a header line, for cut and awk."""
+    cells = [[value if isinstance(value, Text) else Text(clean(str(value))) for value in row] for row in rows]
+    if not console.is_terminal:
+        for row in ([Text(name) for name in headers], *cells):
+            show(console, Text("\t").join(row))
+        return
+    drawn = Table(box=None, pad_edge=False, header_style="bold dim")
+    for name in headers:
+        drawn.add_column(name, overflow="fold", no_wrap=name in ("id", "chunks", "pages", "state", "fetched", "created"))
+    for row in cells:
+        drawn.add_row(*row)
+    console.print(drawn)
+
+
+def link(url: str, *, text: str | None = None) -> Text:
+    """A URL that a terminal can open. Only http and https become links: a page's URL must not start another program."""
+    target = clean(url).replace(" ", "%20")
+    opens = target.startswith(("http://", "https://"))
+    return Text(text or target, style=Style(underline=opens, link=target if opens else None))
+
+
+def when(timestamp: str | None) -> str:
+    """An API time stamp for people, to the minute, in UTC."""
+    if not timestamp:
+        return "—"
+    moment = datetime.fromisoformat(timestamp)
+    return f"{(moment.astimezone(UTC) if moment.tzinfo else moment):%Y-%m-%d %H:%M} UTC"
+
+
+def _place(body: Body) -> Text:
+    """``title › heading — URL``. The text fragment that leads a browser to the quote is in the link, not in what is shown."""
+    title = clean(body["title"]) or "(no title)"
+    path = [heading for heading in map(clean, body["heading_path"]) if heading != title]
+    url = clean(body["url"])
+    return Text(" › ".join([title, *path])) + Text(" — ", style="dim") + link(url, text=url.partition("#:~:text=")[0])
+
+
+def _job_state(body: Body) -> Text:
+    word = "cancelling" if body["cancel_requested"] and body["state"] == "running" else body["state"]
+    return Text(word, style=JOB_STYLES.get(body["state"], ""))
+
+
+def _took(body: Body) -> str:
+    if not (body["started_at"] and body["finished_at"]):
+        return ""
+    seconds = (datetime.fromisoformat(body["finished_at"]) - datetime.fromisoformat(body["started_at"])).total_seconds()
+    return f" in {seconds:.1f} s"
