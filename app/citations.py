@@ -54,7 +54,11 @@ def quote_stands(sentence: Sentence, stored: tuple[str, str] | None) -> bool:
     if stored is None:
         return False
     text, content_hash = stored
-    return content_hash == sentence.chunk.content_hash and text[sentence.start : sentence.end] == sentence.text
+    return (
+        0 <= sentence.start < sentence.end
+        and content_hash == sentence.chunk.content_hash
+        and text[sentence.start : sentence.end] == sentence.text
+    )
 
 
 def to_citation(number: int, sentence: Sentence) -> Citation:
@@ -84,7 +88,7 @@ def text_fragment(quote: str) -> str:
     if not lines:
         return ""
     if lines[0].startswith("|"):
-        cells = [cell.strip() for line in lines for cell in re.split(r"(?<!\\)\|", line) if cell.strip()]
+        cells = [cell.strip().replace(r"\|", "|") for line in lines for cell in re.split(r"(?<!\\)\|", line) if cell.strip()]
         return _fragment(cells[0], cells[-1] if len(cells) > 1 else None) if cells else ""
     if len(lines) > 1:
         return _fragment(lines[0].strip(), lines[-1].strip())

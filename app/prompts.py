@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from app.evidence import Sentence
 from corpus.model import Chunk
 
+MAX_HEADING_CHARS = 200
 WINDOW = 1  # sentences kept on either side of a piece of evidence
 
 # A base model learns the form from examples. They never change, so the prompt's beginning is computed once per slot.
@@ -72,20 +73,26 @@ def passages_around(
     for sentence in evidence:
         neighbours = by_chunk[sentence.chunk.id]
         at = neighbours.index(sentence)
-        taken = chosen.setdefault(sentence.chunk.id, set())
-        new = set(range(max(0, at - WINDOW), min(len(neighbours), at + WINDOW + 1))) - taken
-        cost = sum(count(neighbours[i].text) for i in new)
-        if cost > left:
-            break
-        left -= cost
-        taken |= new
+        taken = chosen.get(sentence.chunk.id, set())
+        heading = 0 if taken else count(_heading(sentence.chunk))
+        window = set(range(max(0, at - WINDOW), min(len(neighbours), at + WINDOW + 1)))
+        costs = {i: count(neighbours[i].text) for i in window - taken}
+        if heading + sum(costs.values()) > left:  # then alone
+            costs = {i: cost for i, cost in costs.items() if i == at}
+            if heading + sum(costs.values()) > left:
+                break
+        left -= heading + sum(costs.values())
+        chosen[sentence.chunk.id] = taken | set(costs)
         chunks[sentence.chunk.id] = sentence.chunk
-    return [_passage(chunks[key], [by_chunk[key][i] for i in sorted(places)]) for key, places in chosen.items() if places]
+    return [_passage(chunks[key], [by_chunk[key][i] for i in sorted(places)]) for key, places in chosen.items()]
 
 
 def _passage(chunk: Chunk, sentences: Sequence[Sentence]) -> str:
-    heading = " > ".join((chunk.title, *chunk.heading_path))
-    return f"{heading}\n" + " ".join(sentence.text for sentence in sentences)
+    return f"{_heading(chunk)}\n" + " ".join(sentence.text for sentence in sentences)
+
+
+def _heading(chunk: Chunk) -> str:
+    return " > ".join((chunk.title, *chunk.heading_path))[:MAX_HEADING_CHARS]
 
 
 def _fenced(passages: Sequence[str], marker: str) -> str:

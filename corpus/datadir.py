@@ -5,12 +5,14 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import time
 from pathlib import Path
 from typing import Any, Self
 
 from corpus.errors import DataDirectoryLocked, StartupError, StorageFull
 
 LEAST_FREE_BYTES = 100_000_000
+LOCK_TRIES, LOCK_RETRY_S = 5, 0.05
 
 
 class DataDirectory:
@@ -58,7 +60,7 @@ class DataDirectory:
                 f"The data directory {self.path} can't be used ({exc.strerror}). Set FOOTNOTE_DATA_DIR to one that can."
             ) from exc
         try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._take_lock(self._lock)
         except OSError as exc:
             owner = os.pread(self._lock, 32, 0).decode(errors="replace").strip() or "unknown"
             os.close(self._lock)
@@ -83,6 +85,16 @@ class DataDirectory:
             self.service_file.unlink(missing_ok=True)
             os.close(self._lock)  # releases the lock
             self._lock = None
+
+    @staticmethod
+    def _take_lock(lock: int) -> None:
+        """Several tries, for the command line holds the lock for a blink when it looks whether it is taken."""
+        for _ in range(LOCK_TRIES - 1):
+            try:
+                return fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                time.sleep(LOCK_RETRY_S)
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
     def announce(self, url: str) -> None:
         """Tell the command line where the service listens."""

@@ -18,12 +18,13 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from corpus.database import ChunkRow, Database, FactRow, GenerationRow, PageRow, utc_now
-from corpus.embedding import Embedder
+from corpus.embedding import Embedder, Embedding
 from corpus.errors import TransientError
 from corpus.model import ChunkSpan, PageText, chunk_id, page_id
 from corpus.store import ChunkIndex, IndexRow
 
 SWEEP_BATCH = 50
+EMBED_SLICE = 128  # a few seconds of work on two cores
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +77,7 @@ class GenerationWriter:
         """
         pending = await self._begin(pages)
         chunks = [(one, chunk) for one in pending for chunk in one.new.chunks]
-        embeddings = await asyncio.to_thread(self._embedder.embed_passages, [chunk.embed_text for _, chunk in chunks])
+        embeddings = await self._embed([chunk.embed_text for _, chunk in chunks])
         await asyncio.to_thread(self._index.write, [_index_row(one, chunk) for one, chunk in chunks], embeddings)
         missing = await asyncio.to_thread(self._index.missing, [i for one in pending for i in one.chunk_ids])
         if missing:
@@ -112,6 +113,13 @@ class GenerationWriter:
                 await connection.execute(delete(ChunkRow).where(ChunkRow.generation.in_(generations)))
                 await connection.execute(delete(GenerationRow).where(GenerationRow.id.in_(generations)))
             swept += len(rows)
+
+    async def _embed(self, texts: Sequence[str]) -> list[Embedding]:
+        """In slices, for a thread can't be cancelled but what comes after it can."""
+        embeddings: list[Embedding] = []
+        for begin in range(0, len(texts), EMBED_SLICE):
+            embeddings += await asyncio.to_thread(self._embedder.embed_passages, texts[begin : begin + EMBED_SLICE])
+        return embeddings
 
     async def _begin(self, pages: Sequence[NewPage]) -> list[Pending]:
         pending = []

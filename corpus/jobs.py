@@ -90,7 +90,7 @@ class Jobs:
         async with self._database.write() as connection:
             row = {"id": job_id, "collection_id": collection_id, "spec": spec.model_dump(mode="json"), "state": JobState.QUEUED}
             await connection.execute(insert(JobRow).values(**row, cancel_requested=False, created_at=utc_now()))
-        await enqueue(self._queue, job_id)
+        await asyncio.to_thread(self._queue.enqueue, enqueue_options(job_id), job_id)
         return job_id
 
     async def get(self, job_id: str) -> JobStatus:
@@ -172,10 +172,9 @@ class Jobs:
         ]
 
 
-async def enqueue(queue: DBOSClient, job_id: str) -> None:
-    """Put a recorded job on the queue. Doing it twice is doing it once: the workflow's id is the job's."""
-    options: Any = {"workflow_name": WORKFLOW, "queue_name": QUEUE, "workflow_id": job_id, "app_version": APPLICATION_VERSION}
-    await queue.enqueue_async(options, job_id)
+def enqueue_options(job_id: str) -> Any:
+    """How a recorded job is put on the queue. Doing it twice is doing it once: the workflow's id is the job's."""
+    return {"workflow_name": WORKFLOW, "queue_name": QUEUE, "workflow_id": job_id, "app_version": APPLICATION_VERSION}
 
 
 def _jobs() -> Select[Any]:

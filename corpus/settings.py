@@ -164,7 +164,9 @@ def load_settings(**overrides: Any) -> Settings:
     try:
         return Settings(**overrides)
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as exc:
-        raise StartupError(f"The settings file {config or 'footnote.toml'} can't be read: {exc}. Correct it or remove it.") from exc
+        raise StartupError(
+            f"The settings file {config or 'footnote.toml'} can't be read: {exc}. Correct it or remove it."
+        ) from exc
     except ValidationError as exc:
         lines = [f"  {'.'.join(map(str, e['loc'])) or 'settings'}: {e['msg']}" for e in exc.errors()]
         raise StartupError(

@@ -34,7 +34,9 @@ class MilvusVectorIndex:
 
         self._uri = uri
         self._is_lite = "://" not in uri
-        self._client = MilvusClient(uri)
+        # pymilvus pings idle connections every 10 s, which Milvus Lite's server answers by hanging up (too_many_pings).
+        options = {"grpc.keepalive_time_ms": 2**31 - 1, "grpc.keepalive_permit_without_calls": 0} if self._is_lite else {}
+        self._client = MilvusClient(uri, grpc_options=options)
         if not self._client.has_collection(COLLECTION):
             schema = self._client.create_schema(auto_id=False, enable_dynamic_field=False)
             schema.add_field("id", DataType.VARCHAR, is_primary=True, max_length=ID_MAX_BYTES)

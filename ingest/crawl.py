@@ -142,6 +142,9 @@ class Crawler:
             raise NotFound(f"There is no job {job_id}; its collection may have been deleted.")
         return Job(row.id, row.collection_id, JobSpec.model_validate(row.spec), JobState(row.state), row.cancel_requested)
 
+    async def _is_over(self, job_id: str) -> bool:
+        return self._should_stop() or (await self._job(job_id)).is_over
+
     async def _note(self, job_id: str, error: str | None) -> None:
         async with self._database.write() as connection:
             changed = (JobRow.id == job_id) & (JobRow.error.is_distinct_from(error))
@@ -175,14 +178,15 @@ class Crawler:
             finished = False
             while not finished:
                 batch, finished = await _take(visited)
-                await self._record(job, batch)
+                if not await self._is_over(job.id):  # else what was read ahead is dropped: its URLs stay as they were
+                    await self._record(job, batch)
 
     async def _visit_all(self, job: Job, entries: list[FrontierUrl], visited: asyncio.Queue[_Visited | None]) -> None:
         waiting = iter(entries)
 
         async def visitor() -> None:
             for entry in waiting:  # one iterator for all: each entry goes to one of them
-                if self._should_stop() or (await self._job(job.id)).is_over:
+                if await self._is_over(job.id):
                     return
                 await visited.put(_Visited(entry, await self._visit(job, entry)))
 

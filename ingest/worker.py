@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, Self, TypeVar
 
@@ -19,7 +19,7 @@ from sqlalchemy import select
 
 from corpus.database import Database, JobRow
 from corpus.generations import GenerationWriter
-from corpus.jobs import APPLICATION, APPLICATION_VERSION, QUEUE, WORKFLOW, enqueue
+from corpus.jobs import APPLICATION, APPLICATION_VERSION, QUEUE, WORKFLOW, enqueue_options
 from corpus.model import JobState
 from corpus.opening import Corpus
 from corpus.pages import Pages
@@ -53,13 +53,16 @@ class IngestWorker:
         self._thread = threading.Thread(target=self._loop.run_forever, name="ingest-worker", daemon=True)
         self._stack = AsyncExitStack()
         self._stopping = threading.Event()
-        self.crawler: Crawler | None = None
+        self._database: Database
+        self._crawler: Crawler
 
     async def __aenter__(self) -> Self:
         self._thread.start()
         await self._here(self._open())
         await asyncio.to_thread(self._launch)
-        await self._here(self._adopt_orphans())
+        orphans = await asyncio.to_thread(self._orphans, await self._here(self._open_jobs()))
+        for job_id, error in orphans:
+            await self._here(self._crawler.finish(job_id, error=error))
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -92,7 +95,7 @@ class IngestWorker:
             user_agent=settings.ingest.user_agent,
         )
         self._database = database
-        self.crawler = Crawler(
+        self._crawler = Crawler(
             database=database,
             writer=writer,
             pages=Pages(database=database, writer=writer),
@@ -129,8 +132,7 @@ class IngestWorker:
         DBOS.register_queue(QUEUE, worker_concurrency=JOBS_AT_ONCE, polling_interval_sec=QUEUE_POLL_S)
 
     def _register(self) -> None:
-        crawler = self.crawler
-        assert crawler is not None
+        crawler = self._crawler
 
         @DBOS.step(name="begin")
         def begin(job_id: str) -> bool:
@@ -160,24 +162,28 @@ class IngestWorker:
                 error = f"The job broke: {exc}. The log holds the details."
             finish(job_id, error)
 
-    async def _adopt_orphans(self) -> None:
-        """Jobs that were recorded but never reached the queue, or whose workflow died, since the process was killed."""
-        open_states = (JobState.QUEUED, JobState.RUNNING)
+    async def _open_jobs(self) -> Sequence[str]:
         async with self._database.read() as connection:
-            ids = (await connection.scalars(select(JobRow.id).where(JobRow.state.in_(open_states)))).all()
+            open_states = (JobState.QUEUED, JobState.RUNNING)
+            return (await connection.scalars(select(JobRow.id).where(JobRow.state.in_(open_states)))).all()
+
+    def _orphans(self, job_ids: Sequence[str]) -> list[tuple[str, str]]:
+        """Put jobs on the queue that were recorded but never reached it; give those whose workflow is dead, and why.
+
+        Synchronous, for DBOS' asynchronous calls make its own thread pool the loop's, which then dies with DBOS.
+        """
+        dead = []
         client = DBOSClient(system_database_url=self._corpus.queue_url)
         try:
-            for job_id in ids:
-                status = await DBOS.get_workflow_status_async(job_id)
+            for job_id in job_ids:
+                status = DBOS.get_workflow_status(job_id)
                 if status is None:
-                    await enqueue(client, job_id)
+                    client.enqueue(enqueue_options(job_id), job_id)
                 elif status.status not in ("PENDING", "ENQUEUED", "DELAYED"):
-                    assert self.crawler is not None
-                    await self.crawler.finish(
-                        job_id, error=f"The job's workflow ended as {status.status} without finishing the job."
-                    )
+                    dead.append((job_id, f"The job's workflow ended as {status.status} and left the job unfinished."))
         finally:
             client.destroy()
+        return dead
 
     def _call(self, coroutine: Coroutine[Any, Any, T]) -> T:
         """Run a coroutine in the worker's loop from one of DBOS's threads."""
