@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from app.citations import Citation, CitationChecker, to_citation
-from app.evidence import EvidenceFinder, Sentence
+from app.evidence import EvidenceFinder, Sentence, with_following
 from app.llm.base import LanguageModel
 from app.prompts import chat_prompt, completion_prompt, passages_around
 from app.reranker import MaxSimReranker
@@ -20,8 +20,8 @@ from corpus.settings import AnswerSettings, LlmSettings, SearchSettings
 
 STOP = ("\n\n", "\nQuestion:", "<passage", "</passage")
 NEAREST_PAGES = 3
-SUPPORT_MARGIN = 0.2  # how far below the best a sentence may score and still support a claim
-QUOTE_MARGIN = 0.08  # a second quote must be nearly as good as the first
+SUPPORT_MARGIN = 0.1  # how far below the best a sentence may score and still support a claim
+QUOTE_MARGIN = 0.05  # a second quote must be nearly as good as the first
 ABSTENTION = "The indexed pages don't answer this."
 
 
@@ -134,11 +134,11 @@ class Answerer:
                         yield Draft(piece)
             except TimeoutError:
                 notes.append(f"The model was stopped after {self._llm.request_deadline_s:g} s.")
-            is_complete = not notes and len(pieces) < self._llm.max_answer_tokens
+            claims = split_claims("".join(pieces), is_complete=not notes and len(pieces) < self._llm.max_answer_tokens)
             if self._model is None:
                 notes.append("No language model is configured (llm.engine is none): answers are quotes.")
             timings["generation"] = (time.perf_counter() - mark) * 1000
-            answer = await self._ground(split_claims("".join(pieces), is_complete=is_complete), sentences, result.hits)
+            answer = await self._ground(query.text, claims, sentences, result.hits)
             answer = replace(answer, notes=tuple(notes))
         timings["total"] = (time.perf_counter() - started) * 1000
         yield replace(answer, model=self._model.facts.name if self._model else None, timings_ms=timings)
@@ -160,22 +160,32 @@ class Answerer:
         async for piece in self._model.generate(make(question, passages), max_tokens=self._llm.max_answer_tokens, stop=STOP):
             yield piece
 
-    async def _ground(self, claims: Sequence[str], sentences: Sequence[Sentence], hits: Sequence[Hit]) -> Answer:
+    async def _ground(self, question: str, claims: Sequence[str], sentences: Sequence[Sentence], hits: Sequence[Hit]) -> Answer:
         """Keep the claims that a standing quote supports; without any, quote; without a quote that stands, abstain."""
         best = sentences[0].score
         # A claim may be true of the page and still not be about the question: its quote must be evidence too.
         relevant = [s for s in sentences if s.score >= best - SUPPORT_MARGIN]
-        supported = [(claim, *self._judge.best(claim, relevant)) for claim in claims]
+        supported = [(claim, *self._judge.best(claim, relevant)) for claim in claims if self._judge.adds_to(question, claim)]
         kept = await self._standing(
             [(c, quote) for c, quote, share in supported if quote and share >= self._settings.support_at_least]
         )
         if kept:
             return _cited(AnswerState.GROUNDED, kept, best)
-        worth_quoting = [s for s in sentences if s.score >= best - QUOTE_MARGIN][: self._settings.max_quotes]
-        quotes = await self._standing([(f"“{sentence.text}”", sentence) for sentence in worth_quoting])
+        quotes = await self._standing([(f"“{quote.text}”", quote) for quote in self._quotes(sentences)])
         if quotes:
             return _cited(AnswerState.QUOTED, quotes, best)
         return _abstention(hits, best)
+
+    def _quotes(self, sentences: Sequence[Sentence]) -> list[Sentence]:
+        """The best sentences, each with what follows it, no place twice."""
+        quotes: list[Sentence] = []
+        for sentence in sentences:
+            if sentence.score < sentences[0].score - QUOTE_MARGIN or len(quotes) == self._settings.max_quotes:
+                break
+            page_id = sentence.chunk.page_id
+            if not any(q.chunk.page_id == page_id and q.start <= sentence.start < q.end for q in quotes):
+                quotes.append(with_following(sentence, sentences))
+        return quotes
 
     async def _standing(self, claims: Sequence[tuple[str, Sentence]]) -> list[tuple[str, Sentence]]:
         holds = await self._checker.holds([sentence for _, sentence in claims])

@@ -12,7 +12,9 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from corpus.database import is_disk_full
 from corpus.errors import FootnoteError, StorageFull, Unavailable
@@ -50,6 +52,8 @@ async def _validation_error(_: Request, exc: Exception) -> JSONResponse:
 async def _http_error(_: Request, exc: Exception) -> JSONResponse:
     assert isinstance(exc, HTTPException)
     headers = dict(exc.headers) if exc.headers else None
+    if exc.status_code == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
+        return _body_too_large()
     code = HTTPStatus(exc.status_code).name.lower()
     return problem(status=exc.status_code, code=code, message=str(exc.detail), headers=headers)
 
@@ -59,3 +63,32 @@ async def _unexpected_error(request: Request, exc: Exception) -> JSONResponse:
         return await _footnote_error(request, StorageFull("The disk is full. Free some space and try again; nothing was lost."))
     log.error("unexpected error on %s %s", request.method, request.url.path, exc_info=exc)
     return problem(status=500, code="internal_error", message="Something went wrong here; the log holds the details.")
+
+
+class BodyLimit:
+    """Refuses bodies beyond ``max_bytes``, announced or not. FastAPI's own ``max_body_size`` answers some in plain text."""
+
+    def __init__(self, app: ASGIApp, *, max_bytes: int) -> None:
+        self._app = app
+        self._max_bytes = max_bytes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        length = Headers(scope=scope).get("content-length", "") if scope["type"] == "http" else ""
+        if length.isdecimal() and (len(length) > 15 or int(length) > self._max_bytes):
+            return await _body_too_large()(scope, receive, send)
+        received = 0
+
+        async def receive_some() -> Message:
+            nonlocal received
+            message = await receive()
+            received += len(message.get("body", b""))
+            if received > self._max_bytes:
+                raise HTTPException(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
+            return message
+
+        await self._app(scope, receive_some, send)
+
+
+def _body_too_large() -> JSONResponse:
+    # Its own code: HTTPStatus calls 413 by other names from Python 3.13 on.
+    return problem(status=413, code="body_too_large", message="The request's body is too large (server.max_body_bytes).")

@@ -1,22 +1,25 @@
 """Evidence first: which sentences of the retrieved chunks speak to the question, and how well.
 
-Everything afterwards rests on this: whether to answer at all, what the model may say, what is quoted. Measured on XQuAD-en
-(80 cases): the best single sentence by embedding holds the gold answer in 87% of cases, a 270M base model's own answer in 38%.
+Everything afterwards rests on this: whether to answer at all, what the model may say, what is quoted. A sentence is scored by
+late interaction (MaxSim) with the question, under its heading, averaged with its chunk's. Measured against the cosine of
+sentence vectors: the best sentence holds the gold answer in 78% against 69% of 140 XQuAD-en questions, and in 38% against 19%
+of 32 questions on PostgreSQL's documentation; as a reason to refuse, AUC .905 against .854 (XQuAD-en) and .934 against .944.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 
-import numpy as np
-
-from corpus.embedding import Embedder
+from app.reranker import max_sim
+from corpus.embedding import Embedder, Float32
 from corpus.model import Chunk
 from corpus.search import SearchResult
 from corpus.sentences import sentence_spans
+from corpus.store import TokenStore
 
+MAX_QUOTE_CHARS = 400
 MIN_QUOTE_CHARS = 12  # shorter units ("See also.", "Yes.") say nothing on their own
 
 
@@ -24,7 +27,7 @@ MIN_QUOTE_CHARS = 12  # shorter units ("See also.", "Yes.") say nothing on their
 class Sentence:
     """A citable unit of a page. ``start`` and ``end`` count in the page's text: ``page.text[start:end] == text``.
 
-    ``score`` is the cosine of question and sentence, in [-1, 1].
+    ``score`` is the mean of the sentence's and its chunk's MaxSim with the question, in [-1, 1].
     """
 
     chunk: Chunk
@@ -35,21 +38,26 @@ class Sentence:
 
 
 class EvidenceFinder:
-    def __init__(self, *, embedder: Embedder) -> None:
+    def __init__(self, *, embedder: Embedder, tokens: TokenStore) -> None:
         self._embedder = embedder
+        self._tokens = tokens
 
     async def find(self, result: SearchResult) -> list[Sentence]:
         """All sentences of the hits' chunks, best first. Empty without hits, or where the query wasn't embedded."""
         if result.query_embedding is None:
             return []
-        question = result.query_embedding.vector
         sentences = distinct_sentences([hit.chunk for hit in result.hits])
-        vectors = await asyncio.to_thread(self._embedder.embed_sentences, [_in_context(s) for s in sentences])
-        scored = [
-            Sentence(s.chunk, s.start, s.end, s.text, float(score))
-            for s, score in zip(sentences, np.asarray(vectors) @ question, strict=True)
-        ]
+        scores = await asyncio.to_thread(self._score, result.query_embedding.tokens, sentences)
+        scored = [replace(sentence, score=score) for sentence, score in zip(sentences, scores, strict=True)]
         return sorted(scored, key=lambda s: (-s.score, s.chunk.page_id, s.start))
+
+    def _score(self, question: Float32, sentences: Sequence[Sentence]) -> list[float]:
+        chunks = self._tokens.load(list({sentence.chunk.id for sentence in sentences}))
+        of_chunk = {chunk_id: max_sim(question, tokens) for chunk_id, tokens in chunks.items()}
+        embeddings = self._embedder.embed_passages([_in_context(sentence) for sentence in sentences])
+        of_sentence = [max_sim(question, embedding.tokens) for embedding in embeddings]
+        # A chunk deleted from the token store a moment ago leaves its sentences to their own score.
+        return [(own + of_chunk.get(s.chunk.id, own)) / 2 for s, own in zip(sentences, of_sentence, strict=True)]
 
 
 def distinct_sentences(chunks: Sequence[Chunk]) -> list[Sentence]:
@@ -63,6 +71,19 @@ def distinct_sentences(chunks: Sequence[Chunk]) -> list[Sentence]:
                 seen.add(place)
                 sentences.append(Sentence(chunk, place[1], place[2], chunk.text[start:end]))
     return sentences
+
+
+def with_following(sentence: Sentence, sentences: Iterable[Sentence]) -> Sentence:
+    """The sentence together with the next of its paragraph, if that keeps it short: "The default is 100." often comes after
+    the sentence that the question is about. The best quote then holds the gold answer in 85% against 78% of 140 XQuAD-en
+    questions, and in 50% against 38% of 32 on PostgreSQL's documentation."""
+    text, offset = sentence.chunk.text, sentence.chunk.start
+    for following in sentences:
+        gap = text[sentence.end - offset : following.start - offset]
+        adjacent = following.chunk.id == sentence.chunk.id and following.start >= sentence.end and not gap.strip()
+        if adjacent and "\n\n" not in gap and following.end - sentence.start <= MAX_QUOTE_CHARS:
+            return replace(sentence, end=following.end, text=text[sentence.start - offset : following.end - offset])
+    return sentence
 
 
 def _in_context(sentence: Sentence) -> str:

@@ -10,7 +10,7 @@ from importlib.metadata import version
 
 from fastapi import FastAPI
 
-from app.errors import install_error_handlers
+from app.errors import BodyLimit, install_error_handlers
 from app.routes import ask, health, ingest, jobs, pages, search
 from app.state import Companion, Readiness, open_service
 from corpus.settings import Settings
@@ -49,8 +49,8 @@ def create_app(
         version=version("footnote-rag"),
         description=DESCRIPTION,
         lifespan=lifespan,
-        max_body_size=settings.server.max_body_bytes,
     )
+    app.add_middleware(BodyLimit, max_bytes=settings.server.max_body_bytes)
     app.state.readiness = state
     install_error_handlers(app)
     for routes in (ask, search, ingest, jobs, pages, health):

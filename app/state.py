@@ -103,7 +103,7 @@ def _assemble(
     answerer = Answerer(
         searcher=searcher,
         reranker=reranker,
-        evidence=EvidenceFinder(embedder=corpus.embedder),
+        evidence=EvidenceFinder(embedder=corpus.embedder, tokens=corpus.index.tokens),
         checker=CitationChecker(pages=pages),
         model=model,
         search=settings.search,

@@ -38,6 +38,11 @@ class SupportJudge:
             return 0.0
         return len(words & set(self._analyzer.analyze(quote))) / len(words)
 
+    def adds_to(self, question: str, claim: str) -> bool:
+        """Whether a claim says anything that its question doesn't: small models like to turn a question into an answer."""
+        asked, said = (set(self._analyzer.analyze(text)) for text in (question, claim))
+        return not claim.rstrip().endswith(("?", "？")) and not said <= asked
+
     def best(self, claim: str, evidence: Sequence[Sentence]) -> tuple[Sentence | None, float]:
         """The evidence that supports a claim best; the earlier of equals, as evidence comes best first."""
         best, best_support = None, 0.0

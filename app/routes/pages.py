@@ -31,13 +31,9 @@ async def list_pages(
 @router.get("/pages/{page_id}", responses=problems(404, 503))
 async def get_page(page_id: str, service: CurrentService) -> PageDetail:
     """A page with its stored text, which citations' spans count in, and the spans of its chunks."""
-    page = await service.pages.get(page_id)
-    text, content_hash = await service.pages.text(page_id)
-    spans = [
-        ChunkBody(id=c.id, ordinal=c.ordinal, start=c.start, end=c.end, heading_path=list(c.heading_path))
-        for c in await service.pages.chunks(page_id)
-    ]
-    return PageDetail(**asdict(page) | {"content_hash": content_hash}, text=text, chunk_spans=spans)
+    page, text, chunks = await service.pages.whole(page_id)
+    spans = [ChunkBody(id=c.id, ordinal=c.ordinal, start=c.start, end=c.end, heading_path=list(c.heading_path)) for c in chunks]
+    return PageDetail(**asdict(page), text=text, chunk_spans=spans)
 
 
 @router.delete("/pages/{page_id}", status_code=204, responses=problems(404, 503))

@@ -12,9 +12,13 @@ from corpus.errors import FootnoteError
 EVENT_STREAM = "text/event-stream"
 HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 
+# No line breaks to the standard, but to clients that split lines as Python does.
+_LINE_BREAKS = {ord(char): f"\\u{ord(char):04x}" for char in "\x85\u2028\u2029"}
+
 
 def event(name: str, data: Any, *, id: str | None = None) -> bytes:
-    return format_sse_event(event=name, data_str=json.dumps(data, ensure_ascii=False, separators=(",", ":")), id=id)
+    encoded = json.dumps(data, ensure_ascii=False, separators=(",", ":")).translate(_LINE_BREAKS)
+    return format_sse_event(event=name, data_str=encoded, id=id)
 
 
 def failure_event(exc: FootnoteError) -> bytes:
