@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from app.citations import Citation, CitationChecker, to_citation
-from app.evidence import EvidenceFinder, Sentence, with_following
+from app.evidence import EvidenceFinder, Sentence, overlap, with_following
 from app.llm.base import LanguageModel
 from app.prompts import chat_prompt, completion_prompt, passages_around
 from app.reranker import MaxSimReranker
@@ -182,9 +182,9 @@ class Answerer:
         for sentence in sentences:
             if sentence.score < sentences[0].score - QUOTE_MARGIN or len(quotes) == self._settings.max_quotes:
                 break
-            page_id = sentence.chunk.page_id
-            if not any(q.chunk.page_id == page_id and q.start <= sentence.start < q.end for q in quotes):
-                quotes.append(with_following(sentence, sentences))
+            quote = with_following(sentence, sentences)
+            if not any(overlap(quote, other) for other in quotes):
+                quotes.append(quote)
         return quotes
 
     async def _standing(self, claims: Sequence[tuple[str, Sentence]]) -> list[tuple[str, Sentence]]:

@@ -86,6 +86,11 @@ def with_following(sentence: Sentence, sentences: Iterable[Sentence]) -> Sentenc
     return sentence
 
 
+def overlap(one: Sentence, other: Sentence) -> bool:
+    """Whether two places of the pages share any text."""
+    return one.chunk.page_id == other.chunk.page_id and one.start < other.end and other.start < one.end
+
+
 def _in_context(sentence: Sentence) -> str:
     """What is embedded of a sentence: with the heading it stands under, for "It returns None." means little without."""
     heading = sentence.chunk.heading_path[-1] if sentence.chunk.heading_path else sentence.chunk.title

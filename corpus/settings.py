@@ -82,10 +82,10 @@ class IngestSettings(Section):
         30.0, ge=0, description="Longest Crawl-delay that is honoured; sites asking for more are paced at this."
     )
     concurrency: int = Field(4, ge=1, le=64, description="Pages of one job worked on at once (one request per host at a time).")
-    connect_timeout_s: float = Field(10.0, gt=0, le=120)
+    connect_timeout_s: float = Field(10.0, gt=0, le=120, description="Longest wait for a connection.")
     fetch_deadline_s: float = Field(60.0, gt=0, le=600, description="One fetch in all, redirects included.")
     max_body_bytes: int = Field(10_000_000, ge=1_000, description="Largest response body, decoded.")
-    max_redirects: int = Field(5, ge=0, le=20)
+    max_redirects: int = Field(5, ge=0, le=20, description="Redirects followed from one URL.")
     max_pages: int = Field(1_000, ge=1, le=1_000_000, description="Page budget of a crawl that names none.")
     max_depth: int = Field(20, ge=0, le=1_000, description="Links followed from a start URL at most.")
     max_attempts: int = Field(3, ge=1, le=20, description="Tries of one URL when the failure is transient.")
@@ -103,12 +103,12 @@ class LlmSettings(Section):
     queue_limit: int = Field(16, ge=0, description="Answers that may wait for a slot before requests are refused with 503.")
     threads: int = Field(0, ge=0, le=256, description="Inference threads; 0 takes one per physical core.")
     gpu_layers: int = Field(-1, ge=-1, description="Layers offloaded to a GPU where llama.cpp was built with one; -1 = all.")
-    max_answer_tokens: int = Field(96, ge=8, le=4096)
+    max_answer_tokens: int = Field(96, ge=8, le=4096, description="Longest text the model may write.")
     request_deadline_s: float = Field(60.0, gt=0, le=3600, description="Longest time one answer may take in all.")
 
 
 class AnswerSettings(Section):
-    max_question_chars: int = Field(4_000, ge=10, le=100_000)
+    max_question_chars: int = Field(4_000, ge=10, le=100_000, description="Longest question or query accepted.")
     context_chunks: int = Field(5, ge=1, le=50, description="Chunks whose sentences may serve as evidence.")
     context_budget_tokens: int = Field(600, ge=64, description="Most prompt tokens spent on passages.")
     abstain_below: float = Field(0.58, ge=-1, le=1, description="Evidence score under which the pages are taken not to answer.")
@@ -127,7 +127,7 @@ class Settings(BaseSettings):
         default_factory=lambda: Path.home() / ".local" / "share" / "footnote",
         description="Where everything is kept: database, indexes, unpacked model weights.",
     )
-    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="The least severe log lines shown.")
     server: ServerSettings = Field(default_factory=ServerSettings)
     index: IndexSettings = Field(default_factory=IndexSettings)
     search: SearchSettings = Field(default_factory=SearchSettings)

@@ -17,6 +17,7 @@ import typer
 from corpus.errors import FootnoteError, InvalidInput
 from footnote.commands import ask, ingest, jobs, pages, serve
 from footnote.commands import doctor as doctor_command
+from footnote.commands import settings as settings_command
 from footnote.commands.options import http_url
 from footnote.terminal import show_error
 
@@ -69,6 +70,7 @@ app.command("delete")(pages.delete)
 app.command("collections")(pages.collections)
 app.add_typer(jobs.app, name="jobs")
 app.command("doctor")(doctor_command.doctor)
+app.command("settings")(settings_command.settings)
 
 
 def main() -> None:

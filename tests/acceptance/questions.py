@@ -45,8 +45,9 @@ class Report:
     def __str__(self) -> str:
         gold = 1 - len(self.without_gold) / max(1, self.answerable)
         return (
-            f"right page in the first 5: {self.found_share:.0%} of {self.answerable}; gold words in the answer or its quotes: {gold:.0%}; "
-            f"abstained wrongly: {len(self.abstained_wrongly)}; unanswerable refused: {self.refused_share:.0%} of {self.unanswerable}; "
+            f"right page in the first 5: {self.found_share:.0%} of {self.answerable}; "
+            f"gold words in the answer or its quotes: {gold:.0%}; abstained wrongly: {len(self.abstained_wrongly)}; "
+            f"unanswerable refused: {self.refused_share:.0%} of {self.unanswerable}; "
             f"citations: {self.citations}, false: {len(self.false_citations)}; states: {self.states}"
         )
 

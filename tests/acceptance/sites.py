@@ -38,13 +38,13 @@ def python_documentation() -> Site | None:
     if done.returncode:
         return None
     root = Path(done.stdout.split()[1])
-    library = "asyncio-task pathlib json sqlite3 argparse logging dataclasses functools itertools subprocess tempfile hashlib csv datetime re"
+    library = "asyncio-task pathlib json sqlite3 argparse logging dataclasses functools itertools subprocess tempfile hashlib"
     return Site(
         name="Debian's python3.11-doc",
         root=root,
         questions=HERE / "questions" / "python.json",
         crawl=("tutorial/index.html", "faq/index.html", "howto/index.html"),
-        pages=tuple(f"library/{name}.html" for name in library.split()),
+        pages=tuple(f"library/{name}.html" for name in [*library.split(), "csv", "datetime", "re"]),
     )
 
 
