@@ -44,7 +44,7 @@ class ServerSettings(Section):
 class IndexSettings(Section):
     embedder: str = Field(
         "all-MiniLM-L6-v2",
-        description="The built-in all-MiniLM-L6-v2, or a folder holding a sentence-transformers model, or a model name.",
+        description="The built-in all-MiniLM-L6-v2, or a folder that holds a sentence-transformers model (safetensors).",
     )
     device: str = Field("auto", description="Where the embedder runs: auto, cpu, cuda, cuda:1, mps.")
     embed_batch_size: int = Field(16, ge=1, le=1024, description="Chunks embedded at once.")

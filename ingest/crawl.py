@@ -10,6 +10,7 @@ import asyncio
 import logging
 import random
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from sqlalchemy import func, select, update
@@ -35,7 +36,7 @@ COMMIT_CHUNKS = 64  # chunks embedded and committed together: enough to fill the
 READ_AHEAD_PAGES = 16
 RETRY_BASE_S = 2.0
 RETRY_MAX_S = 600.0
-DISK_FULL_PAUSE_S = 15.0
+DISK_FULL_PAUSE_S = 5.0
 GONE = frozenset(("http_404", "http_410"))
 
 
@@ -114,8 +115,9 @@ class Crawler:
         except StorageFull as exc:
             # Nothing is lost: the URLs are still due, and the job goes on by itself once there is room.
             log.error("job %s waits: %s", job_id, exc.message)
+            with suppress(StorageFull):
+                await self._note(job_id, exc.message)
             await asyncio.sleep(DISK_FULL_PAUSE_S)
-            await self._note(job_id, exc.message)
         return True
 
     async def finish(self, job_id: str, *, error: str | None = None) -> None:

@@ -17,13 +17,13 @@ from typing import Any, Self, TypeVar
 from dbos import DBOS, DBOSClient, DBOSConfig
 from sqlalchemy import select
 
-from corpus.database import Database, JobRow
+from corpus.database import Database, JobRow, is_disk_full
 from corpus.generations import GenerationWriter
 from corpus.jobs import APPLICATION, APPLICATION_VERSION, QUEUE, WORKFLOW, enqueue_options
 from corpus.model import JobState
 from corpus.opening import Corpus
 from corpus.pages import Pages
-from ingest.crawl import Crawler
+from ingest.crawl import DISK_FULL_PAUSE_S, Crawler
 from ingest.fetch import Fetcher
 from ingest.parsing import ParserPool
 from ingest.robots import Robots
@@ -154,7 +154,14 @@ class IngestWorker:
                 while more:
                     if self._stopping.is_set():
                         raise WorkerStopping
-                    more = batch(job_id)
+                    try:
+                        more = batch(job_id)
+                    except Exception as exc:
+                        if not is_disk_full(exc):
+                            raise
+                        # DBOS couldn't note the batch on the same full disk. Batches may run again, so wait for room.
+                        log.error("job %s waits: the disk of the data directory is full; free some space", job_id)
+                        self._stopping.wait(DISK_FULL_PAUSE_S)
             except Exception as exc:  # one of the two outermost loops: a job that breaks must say so and not just stop
                 if self._stopping.is_set():
                     raise WorkerStopping from exc
