@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
@@ -14,6 +15,7 @@ from app.llm.base import LanguageModel
 from app.prompts import chat_prompt, completion_prompt, passages_around
 from app.reranker import MaxSimReranker
 from app.support import SupportJudge, split_claims
+from corpus.errors import InvalidInput
 from corpus.model import Hit
 from corpus.search import Searcher, SearchQuery, SearchResult
 from corpus.settings import AnswerSettings, LlmSettings, SearchSettings
@@ -122,18 +124,27 @@ class Answerer:
         timings["evidence"] = (time.perf_counter() - mark) * 1000
         best = sentences[0].score if sentences else 0.0
         if not sentences or best < self._settings.abstain_below:
-            answer = _abstention(result.hits, best)
+            answer = await self._abstention(result.hits, best)
         else:
             mark = time.perf_counter()
             pieces: list[str] = []
             notes = []
-            try:
-                async with asyncio.timeout(self._llm.request_deadline_s):
-                    async for piece in self._write(query.text, sentences):
+            left_s = self._llm.request_deadline_s  # of the model's own time: a slow reader's doesn't count
+            async with aclosing(self._write(query.text, sentences)) as writing:
+                try:
+                    while True:
+                        asked = time.perf_counter()
+                        async with asyncio.timeout(left_s):
+                            piece = await anext(writing, None)
+                        left_s -= time.perf_counter() - asked
+                        if piece is None:
+                            break
                         pieces.append(piece)
                         yield Draft(piece)
-            except TimeoutError:
-                notes.append(f"The model was stopped after {self._llm.request_deadline_s:g} s.")
+                except TimeoutError:
+                    notes.append(f"The model was stopped after {self._llm.request_deadline_s:g} s.")
+                except InvalidInput as exc:
+                    notes.append(f"The model could not be asked: {exc.message}")
             claims = split_claims("".join(pieces), is_complete=not notes and len(pieces) < self._llm.max_answer_tokens)
             if self._model is None:
                 notes.append("No language model is configured (llm.engine is none): answers are quotes.")
@@ -150,15 +161,17 @@ class Answerer:
         result = await self._searcher.search(replace(query, limit=max(keep, self._search.rerank_candidates)))
         return await self._reranker.rerank(result, limit=keep)
 
-    async def _write(self, question: str, sentences: Sequence[Sentence]) -> AsyncIterator[str]:
+    async def _write(self, question: str, sentences: Sequence[Sentence]) -> AsyncGenerator[str]:
         if self._model is None:
             return
         passages = passages_around(
             sentences, sentences, budget_tokens=self._settings.context_budget_tokens, count=self._model.count_tokens
         )
         make = chat_prompt if self._model.facts.style == "chat" else completion_prompt
-        async for piece in self._model.generate(make(question, passages), max_tokens=self._llm.max_answer_tokens, stop=STOP):
-            yield piece
+        prompt = make(question, passages)
+        async with aclosing(self._model.generate(prompt, max_tokens=self._llm.max_answer_tokens, stop=STOP)) as generating:
+            async for piece in generating:
+                yield piece
 
     async def _ground(self, question: str, claims: Sequence[str], sentences: Sequence[Sentence], hits: Sequence[Hit]) -> Answer:
         """Keep the claims that a standing quote supports; without any, quote; without a quote that stands, abstain."""
@@ -174,7 +187,7 @@ class Answerer:
         quotes = await self._standing([(f"“{quote.text}”", quote) for quote in self._quotes(sentences)])
         if quotes:
             return _cited(AnswerState.QUOTED, quotes, best)
-        return _abstention(hits, best)
+        return await self._abstention(hits, best)
 
     def _quotes(self, sentences: Sequence[Sentence]) -> list[Sentence]:
         """The best sentences, each with what follows it, no place twice."""
@@ -191,6 +204,19 @@ class Answerer:
         holds = await self._checker.holds([sentence for _, sentence in claims])
         return [claim for claim, stands in zip(claims, holds, strict=True) if stands]
 
+    async def _abstention(self, hits: Sequence[Hit], score: float) -> Answer:
+        pages = {hit.chunk.page_id: NearestPage(hit.chunk.page_id, hit.chunk.url, hit.chunk.title) for hit in hits}
+        live = await self._checker.live(list(pages))  # one may have been deleted since it was found
+        return Answer(
+            state=AnswerState.ABSTAINED,
+            text=ABSTENTION,
+            statements=(),
+            citations=(),
+            nearest=tuple(page for page in pages.values() if page.page_id in live)[:NEAREST_PAGES],
+            evidence_score=score,
+            model=None,
+        )
+
 
 def _cited(state: AnswerState, claims: Sequence[tuple[str, Sentence]], score: float) -> Answer:
     numbers: dict[Sentence, int] = {}
@@ -205,19 +231,6 @@ def _cited(state: AnswerState, claims: Sequence[tuple[str, Sentence]], score: fl
         statements=tuple(statements),
         citations=tuple(to_citation(number, sentence) for sentence, number in numbers.items()),
         nearest=(),
-        evidence_score=score,
-        model=None,
-    )
-
-
-def _abstention(hits: Sequence[Hit], score: float) -> Answer:
-    pages = {hit.chunk.page_id: NearestPage(hit.chunk.page_id, hit.chunk.url, hit.chunk.title) for hit in hits}
-    return Answer(
-        state=AnswerState.ABSTAINED,
-        text=ABSTENTION,
-        statements=(),
-        citations=(),
-        nearest=tuple(pages.values())[:NEAREST_PAGES],
         evidence_score=score,
         model=None,
     )

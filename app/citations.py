@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from urllib.parse import quote as percent_encode
@@ -47,6 +48,14 @@ class CitationChecker:
             except NotFound:
                 texts[page_id] = None
         return [quote_stands(sentence, texts[sentence.chunk.page_id]) for sentence in sentences]
+
+    async def live(self, page_ids: Sequence[str]) -> set[str]:
+        """Which of these pages are there now."""
+        found = set()
+        for page_id in page_ids:
+            with suppress(NotFound):
+                found.add((await self._pages.get(page_id)).id)
+        return found
 
 
 def quote_stands(sentence: Sentence, stored: tuple[str, str] | None) -> bool:

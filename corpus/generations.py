@@ -9,7 +9,9 @@ generation that never went live: the sweep removes it, as it removes those that 
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -19,9 +21,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from corpus.database import ChunkRow, Database, FactRow, GenerationRow, PageRow, utc_now
 from corpus.embedding import Embedder, Embedding
-from corpus.errors import TransientError
+from corpus.errors import StorageFull, TransientError
 from corpus.model import ChunkSpan, PageText, chunk_id, page_id
 from corpus.store import ChunkIndex, IndexRow
+
+log = logging.getLogger(__name__)
 
 SWEEP_BATCH = 50
 EMBED_SLICE = 128  # a few seconds of work on two cores
@@ -76,19 +80,23 @@ class GenerationWriter:
             StorageFull: nothing went live.
         """
         pending = await self._begin(pages)
-        chunks = [(one, chunk) for one in pending for chunk in one.new.chunks]
-        embeddings = await self._embed([chunk.embed_text for _, chunk in chunks])
-        await asyncio.to_thread(self._index.write, [_index_row(one, chunk) for one, chunk in chunks], embeddings)
-        missing = await asyncio.to_thread(self._index.missing, [i for one in pending for i in one.chunk_ids])
-        if missing:
-            raise TransientError(
-                f"{len(missing)} of {len(chunks)} chunks can't be found again after writing them.", reason="index_write_failed"
-            )
+        try:
+            await self._write(pending)
+        except (TransientError, StorageFull):
+            await self._give_up(pending)
+            raise
         async with self._database.write() as connection:
             for one in pending:
                 await on_flip(connection, one, await _flip(connection, one))
             await bump_epoch(connection)
-        await self.sweep()
+        await self.clean_up()
+
+    async def clean_up(self) -> None:
+        """Sweep now if it can be done now. No reader sees what is stale, so a failing index only makes it wait."""
+        try:
+            await self.sweep()
+        except (TransientError, StorageFull) as exc:
+            log.warning("removed pages stay in the indexes, unseen, until the next sweep: %s", exc.message)
 
     async def sweep(self, *, abandoned_before: datetime | None = None) -> int:
         """Remove stale generations from the indexes, then from the database; gives how many.
@@ -113,6 +121,24 @@ class GenerationWriter:
                 await connection.execute(delete(ChunkRow).where(ChunkRow.generation.in_(generations)))
                 await connection.execute(delete(GenerationRow).where(GenerationRow.id.in_(generations)))
             swept += len(rows)
+
+    async def _write(self, pending: Sequence[Pending]) -> None:
+        """Embed, index, and look whether all can be found again."""
+        chunks = [(one, chunk) for one in pending for chunk in one.new.chunks]
+        embeddings = await self._embed([chunk.embed_text for _, chunk in chunks])
+        await asyncio.to_thread(self._index.write, [_index_row(one, chunk) for one, chunk in chunks], embeddings)
+        missing = await asyncio.to_thread(self._index.missing, [i for one in pending for i in one.chunk_ids])
+        if missing:
+            raise TransientError(
+                f"{len(missing)} of {len(chunks)} chunks can't be found again after writing them.", reason="index_write_failed"
+            )
+
+    async def _give_up(self, pending: Sequence[Pending]) -> None:
+        """Leave generations that couldn't be written to the sweep."""
+        with suppress(StorageFull):  # then it is left to the next start
+            async with self._database.write() as connection:
+                ours = GenerationRow.id.in_([one.generation for one in pending])
+                await connection.execute(update(GenerationRow).where(ours).values(state="stale"))
 
     async def _embed(self, texts: Sequence[str]) -> list[Embedding]:
         """In slices, for a thread can't be cancelled but what comes after it can."""

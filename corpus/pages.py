@@ -107,7 +107,7 @@ class Pages:
             await connection.execute(delete(UrlRow).where(UrlRow.job_id.in_(jobs)))
             await connection.execute(delete(JobRow).where(JobRow.collection_id == collection))
             await connection.execute(delete(CollectionRow).where(CollectionRow.id == collection))
-        await self._writer.sweep()
+        await self._writer.clean_up()
         return len(ids)
 
     async def list(
@@ -154,15 +154,9 @@ class Pages:
             raise NotFound(f"There is no page {page_id}. It may have been deleted; GET /v1/pages lists those there are.")
         return row.text, row.content_hash
 
-    async def chunks(self, page_id: str) -> Sequence[Chunk]:
-        """All chunks of a live page in order; empty if there is no such page."""
-        async with self._database.read() as connection:
-            rows = (await connection.execute(live_chunks().where(PageRow.id == page_id).order_by(ChunkRow.ordinal))).all()
-        return [to_chunk(row) for row in rows]
-
     async def delete(self, page_id: str) -> None:
         """Delete a page. From the moment the transaction commits no reader sees it; when this returns, its text is gone
-        from the database and its chunks from every index.
+        from the database and its chunks from every index (or, where an index fails, they wait unseen for the next sweep).
 
         Raises: NotFound.
         """
@@ -170,7 +164,7 @@ class Pages:
             if not await connection.scalar(select(PageRow.live_generation).where(PageRow.id == page_id)):
                 raise NotFound(f"There is no page {page_id}; nothing was deleted.")
             await _forget(connection, [page_id])
-        await self._writer.sweep()
+        await self._writer.clean_up()
 
     async def counts(self) -> dict[str, int]:
         """Live pages and chunks, and generations that wait for the sweep."""

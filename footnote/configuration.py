@@ -22,8 +22,8 @@ A setting `section.name` is given in `footnote.toml` as
 name = value
 ```
 
-or in the environment as `FOOTNOTE_SECTION__NAME=value`, which is stronger. `FOOTNOTE_CONFIG` names another file. Lists are written
-with commas in the environment. Unknown names and values out of bounds are refused at start-up.
+or in the environment as `FOOTNOTE_SECTION__NAME=value`, which is stronger. `FOOTNOTE_CONFIG` names another file. Lists are
+written with commas in the environment. Unknown names and values out of bounds are refused at start-up.
 """
 
 

@@ -24,6 +24,7 @@ MAX_ELEMENTS = 500_000
 MAX_TEXT_CHARS = 5_000_000
 
 _HTML_TYPES = frozenset(("text/html", "application/xhtml+xml"))
+_METADATA = frozenset(("title", "meta", "link", "base", "style", "script", "noscript", "template"))
 _TEXT_TYPES = frozenset(("text/plain",))
 _LOOKS_LIKE_HTML = re.compile(rb"<(?:!doctype\s+html|html|head|body|title|meta|div|p|h1|article|main)\b", re.IGNORECASE)
 _SNIFFED_BYTES = 2_000
@@ -137,6 +138,7 @@ def _parse(text: str) -> tuple[HtmlElement, list[str]]:
         root = html.document_fromstring(text.replace("\0", "").encode("utf-8", errors="replace"), parser=parser)
     except etree.ParserError:  # nothing but white space or comments
         root = html.document_fromstring("<html><body></body></html>")
+    _free_captives_of_head(root)
     notes = []
     if any("depth" in entry.message for entry in parser.error_log if entry.type_name == "ERR_RESOURCE_LIMIT"):
         notes.append("text nested deeper than 2048 elements was dropped")
@@ -148,6 +150,21 @@ def _parse(text: str) -> tuple[HtmlElement, list[str]]:
             if parent is not None:
                 parent.remove(element)
     return root, notes
+
+
+def _free_captives_of_head(root: HtmlElement) -> None:
+    """Where a page leaves out its head and body tags, as HTML lets it, libxml2 (which knows HTML 4) takes ``<main>`` and the
+    like for metadata. Anything in the head that isn't metadata begins the body."""
+    head = root.find("head")
+    if head is None:
+        return
+    captives = [element for element in head if element.tag not in _METADATA]
+    if captives:
+        body = root.find("body")
+        if body is None:
+            body = etree.SubElement(root, "body")
+        for place, element in enumerate(captives):
+            body.insert(place, element)  # moves it, tail and all
 
 
 def _text_notes(builder: PageTextBuilder) -> tuple[str, ...]:

@@ -103,7 +103,8 @@ class Visitor:
         if not verdict.allowed:
             if verdict.is_transient:
                 raise TransientError(
-                    f"The robots.txt of {url} can't be read now, so nothing may be fetched.", reason=verdict.reason
+                    f"The robots.txt of {url} can't be read now, so nothing may be fetched. Does the site answer?",
+                    reason=verdict.reason,
                 )
             return NotIndexed("robots_disallowed", "The site's robots.txt forbids it.")
         etag, last_modified = (known.etag, known.last_modified) if known else (None, None)

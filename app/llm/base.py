@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -24,7 +24,7 @@ class LanguageModel(Protocol):
 
     facts: ModelFacts
 
-    def generate(self, prompt: str, *, max_tokens: int, stop: Sequence[str] = ()) -> AsyncIterator[str]:
+    def generate(self, prompt: str, *, max_tokens: int, stop: Sequence[str] = ()) -> AsyncGenerator[str]:
         """Pieces of text as they are generated, greedily.
 
         Raises: Overloaded, if too many wait already; InvalidInput, if the prompt doesn't fit the context.

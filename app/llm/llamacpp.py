@@ -9,7 +9,7 @@ import re
 import secrets
 import shutil
 import threading
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -106,7 +106,7 @@ class LlamaCppModel:
     def count_tokens(self, text: str) -> int:
         return most_tokens(text)
 
-    async def generate(self, prompt: str, *, max_tokens: int, stop: Sequence[str] = ()) -> AsyncIterator[str]:
+    async def generate(self, prompt: str, *, max_tokens: int, stop: Sequence[str] = ()) -> AsyncGenerator[str]:
         async with self._admission.slot():
             loop = asyncio.get_running_loop()
             pieces: asyncio.Queue[Any] = asyncio.Queue()

@@ -401,3 +401,13 @@ class TestHostile:
     @given(st.lists(st.sampled_from(SOUP), max_size=40))
     def test_any_soup_gives_right_spans(self, pieces: list[str]) -> None:
         read(f"<p>start</p>{' '.join(pieces)}")
+
+
+def test_a_page_that_leaves_out_head_and_body_tags_is_read() -> None:
+    body = "<!doctype html><html lang=en><meta charset=utf-8><title>T</title><main><h1>One</h1><p>Two three.</main><p>Four."
+    extracted = extract(body.encode(), url=URL, content_type="text/html", charset=None)
+    assert extracted.page.title == "T"
+    assert "Two three." in extracted.page.text
+    assert (
+        extract(b"<title>T</title><p>First.<p>Second.", url=URL, content_type=None, charset=None).page.text == "First.\n\nSecond."
+    )

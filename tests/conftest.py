@@ -1,0 +1,82 @@
+"""Fixtures that several test files share."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+# Read when OpenMP first loads: spinning threads crawl as soon as something else uses the cores.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import pytest
+import pytest_asyncio
+from dbos import DBOS
+
+from corpus.database import sqlite_url
+from corpus.embedding import SentenceTransformerEmbedder
+from corpus.settings import Settings
+from corpus.weights import MINILM
+from tests.fakes import FakeEmbedder
+from tests.shelf import Shelf, open_shelf
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A developer's own FOOTNOTE_… variables must not decide what a test sees."""
+    for name in [name for name in os.environ if name.upper().startswith("FOOTNOTE_")]:
+        monkeypatch.delenv(name)
+
+
+@pytest.fixture(scope="session")
+def real_embedder() -> SentenceTransformerEmbedder:
+    return SentenceTransformerEmbedder.load(name=MINILM, device="cpu")
+
+
+@pytest.fixture(scope="session")
+def fake_embedder() -> FakeEmbedder:
+    return FakeEmbedder()
+
+
+@pytest.fixture
+def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    return Settings(data_dir=tmp_path_factory.mktemp("data"), llm={"engine": "none"})
+
+
+@pytest.fixture
+async def shelf(settings: Settings, fake_embedder: FakeEmbedder) -> AsyncIterator[Shelf]:
+    """An empty corpus whose embedder is the fake one."""
+    async with open_shelf(settings, fake_embedder) as opened:
+        yield opened
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def kept_shelf(tmp_path_factory: pytest.TempPathFactory, fake_embedder: FakeEmbedder) -> AsyncIterator[Shelf]:
+    settings = Settings(data_dir=tmp_path_factory.mktemp("data"), llm={"engine": "none"})
+    async with open_shelf(settings, fake_embedder) as opened:
+        yield opened
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def emptied_shelf(kept_shelf: Shelf) -> Shelf:
+    """As ``shelf``, but opened once a module (opening takes a second), for modules that run in one event loop."""
+    for collection in await kept_shelf.pages.collections():
+        for page in (await kept_shelf.pages.list(collection=collection.name, limit=1000))[0]:
+            await kept_shelf.pages.delete(page.id)
+    return kept_shelf
+
+
+@pytest.fixture
+async def real_shelf(settings: Settings, real_embedder: SentenceTransformerEmbedder) -> AsyncIterator[Shelf]:
+    """An empty corpus whose embedder is the built-in one."""
+    async with open_shelf(settings, real_embedder) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="session")
+def empty_queue(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A DBOS queue file to copy: a worker makes its tables, a client never does, and making them takes a while."""
+    path = tmp_path_factory.mktemp("queue") / "queue.sqlite"
+    DBOS.migrate(sqlite_url(path, driver="sqlite"))
+    return path

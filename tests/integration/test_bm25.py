@@ -1,0 +1,212 @@
+"""The embedded BM25 index against the formula it claims, and against rank_bm25."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+from rank_bm25 import BM25Okapi
+
+from corpus.bm25 import MAX_QUERY_TERMS, TantivyIndex, english_analyzer, url_prefixes
+from corpus.store import IndexFilter, IndexRow
+
+EVERYTHING = IndexFilter(collection_id=1)
+K1, B = 1.2, 0.75
+
+
+@pytest.fixture
+def index(tmp_path: Path) -> Iterator[TantivyIndex]:
+    opened = TantivyIndex(path=tmp_path / "lexical")
+    yield opened
+    opened.close()
+
+
+def row(
+    key: str, text: str, *, url: str = "https://a.example/x", language: str = "en", collection: int = 1, headings: str = ""
+) -> IndexRow:
+    return IndexRow(key, "page", 1, collection, url, language, headings, text)
+
+
+def ids(index: TantivyIndex, text: str, where: IndexFilter = EVERYTHING, limit: int = 100) -> list[str]:
+    return [candidate.id for candidate in index.search(text, where=where, limit=limit)]
+
+
+def put(index: TantivyIndex, *rows: IndexRow) -> None:
+    index.upsert(rows)
+    index.flush()
+
+
+def lucene_bm25(documents: Sequence[Sequence[str]], query: Sequence[str]) -> list[float]:
+    """Robertson & Zaragoza (2009), with Lucene's idf, which is never negative."""
+    average = sum(map(len, documents)) / len(documents)
+    held_by = Counter(term for document in documents for term in set(document))
+    scores = []
+    for document in documents:
+        counts = Counter(document)
+        norm = K1 * (1 - B + B * len(document) / average)
+        idf = {term: math.log(1 + (len(documents) - held_by[term] + 0.5) / (held_by[term] + 0.5)) for term in query}
+        scores.append(sum(idf[term] * counts[term] * (K1 + 1) / (counts[term] + norm) for term in query))
+    return scores
+
+
+def generated_documents(count: int, rng: random.Random) -> list[str]:
+    """Words by Zipf's law. Up to 39 words: tantivy keeps longer lengths only roughly (one byte for each field length)."""
+    vocabulary = [f"word{i}" for i in range(400)]
+    weights = [1 / (i + 1) for i in range(400)]
+    return [" ".join(rng.choices(vocabulary, weights, k=rng.randint(3, 39))) for _ in range(count)]
+
+
+def test_scores_are_bm25_with_lucenes_idf(index: TantivyIndex) -> None:
+    texts = ["red fox jumps", "red red fox sleeps deeply tonight", "blue whale sings"]
+    put(index, *(row(str(i), text) for i, text in enumerate(texts)))
+    scores = {candidate.id: candidate.score for candidate in index.search("red", where=EVERYTHING, limit=10)}
+    # By hand: idf = ln(1 + 1.5 / 2.5) = .47000, average length 4; tf parts 2.2 / 1.975 and 4.4 / 3.65.
+    assert scores == pytest.approx({"0": 0.47000 * 2.2 / 1.975, "1": 0.47000 * 4.4 / 3.65}, rel=1e-4)
+
+
+def test_headings_count_half_and_only_once_more(index: TantivyIndex) -> None:
+    put(index, row("text", "whale"), row("heading", "song", headings="whale"), row("neither", "song"))
+    scores = {candidate.id: candidate.score for candidate in index.search("whale", where=EVERYTHING, limit=10)}
+    assert set(scores) == {"text", "heading"}
+    assert scores["text"] > scores["heading"] > 0
+
+
+def test_ranking_agrees_with_rank_bm25_and_the_formula(index: TantivyIndex) -> None:
+    rng = random.Random(7)
+    texts = generated_documents(300, rng)
+    put(index, *(row(f"{i:03}", text) for i, text in enumerate(texts)))
+    analyzer = english_analyzer()
+    documents = [analyzer.analyze(text) for text in texts]
+    oracle = BM25Okapi(documents, k1=K1, b=B)
+    for _ in range(40):
+        # Rare words: rank_bm25 floors the idf of those that half of the documents hold.
+        query = list(dict.fromkeys(f"word{rng.randint(10, 399)}" for _ in range(rng.randint(1, 4))))
+        terms = [term for word in query for term in analyzer.analyze(word)]
+        found = {candidate.id: candidate.score for candidate in index.search(" ".join(query), where=EVERYTHING, limit=300)}
+        formula = {f"{i:03}": score for i, score in enumerate(lucene_bm25(documents, terms)) if score > 0}
+        assert found == pytest.approx(formula, rel=1e-3)
+        if len(terms) == 1:  # idf is a common factor then, so the order must be the same whichever it is
+            by_oracle = dict(zip((f"{i:03}" for i in range(300)), oracle.get_scores(terms), strict=True))
+            assert rank_correlation(found, by_oracle) > 0.999
+        else:
+            by_oracle = dict(zip((f"{i:03}" for i in range(300)), oracle.get_scores(terms), strict=True))
+            assert rank_correlation(found, by_oracle) > 0.95
+
+
+def rank_correlation(found: dict[str, float], expected: dict[str, float]) -> float:
+    """Share of pairs that both order alike (Kendall); pairs that either holds equal say nothing."""
+    keys = sorted(found)
+    pairs = [(a, b) for i, a in enumerate(keys) for b in keys[i + 1 :]]
+    told_apart = [(a, b) for a, b in pairs if abs(found[a] - found[b]) > 1e-4 and abs(expected[a] - expected[b]) > 1e-4]
+    agreeing = sum((found[a] > found[b]) == (expected[a] > expected[b]) for a, b in told_apart)
+    return agreeing / len(told_apart) if told_apart else 1.0
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "AND OR NOT",
+        "text:whale^2 +(a -b) {x TO y} [1 TO *]",
+        '"unclosed quote',
+        "whale~2 wh?le wh*le /wh.le/",
+        "\\ : ! ( ) { } [ ] ^ ~ * ? /",
+        "🙂 🐳 👩‍👩‍👧",
+        "مرحبا بالعالم שלום",
+        "\u202ewhale\u202c",
+        "the and of",
+        "",
+        "\x00\x01",
+        "w" * 100_000,
+    ],
+)
+def test_no_query_is_a_syntax_error(index: TantivyIndex, query: str) -> None:
+    put(index, row("whale", "The blue whale sings."), row("fox", "The red fox jumps."))
+    assert set(ids(index, query)) <= {"whale"}
+
+
+def test_a_pasted_page_as_query_is_cut_to_its_first_terms(index: TantivyIndex) -> None:
+    put(index, row("first", "word0"), row("late", "word9999"))
+    assert ids(index, " ".join(f"word{i}" for i in range(10_000))) == ["first"]
+    assert ids(index, "word0 " * MAX_QUERY_TERMS + "word9999") == ["first", "late"]  # distinct terms are what counts
+
+
+def test_words_match_by_stem_case_and_accent(index: TantivyIndex) -> None:
+    put(index, row("a", "Cancelling tasks at the Café"))
+    assert ids(index, "cancelled TASK cafe") == ["a"]
+
+
+def test_words_of_other_scripts_are_found(index: TantivyIndex) -> None:
+    put(index, row("greek", "Ο πύργος είναι ψηλός"), row("arabic", "مرحبا بالعالم"))
+    assert ids(index, "πύργος") == ["greek"]
+    assert ids(index, "مرحبا") == ["arabic"]
+
+
+def test_filters_are_exact_and_do_not_change_scores(index: TantivyIndex) -> None:
+    put(
+        index,
+        row("a", "whale song", url="https://a.example/docs/x", language="en"),
+        row("b", "whale song", url="https://a.example/docs-old/x", language="de"),
+        row("c", "whale song", url="https://b.example/docs/x", collection=2),
+    )
+    assert set(ids(index, "whale")) == {"a", "b"}
+    assert ids(index, "whale", IndexFilter(1, url_prefix="https://a.example/docs/")) == ["a"]
+    assert ids(index, "whale", IndexFilter(1, language="de")) == ["b"]
+    assert ids(index, "whale", IndexFilter(2)) == ["c"]
+    assert ids(index, "whale", IndexFilter(1, url_prefix="https://a.example/docs/", language="de")) == []
+    plain = index.search("whale", where=EVERYTHING, limit=5)
+    filtered = index.search("whale", where=IndexFilter(1, url_prefix="https://a.example/docs/", language="en"), limit=5)
+    assert filtered[0].score == pytest.approx(plain[0].score)
+
+
+def test_the_same_id_again_overwrites(index: TantivyIndex) -> None:
+    put(index, row("a", "whale"))
+    put(index, row("a", "fox"))
+    assert (ids(index, "whale"), ids(index, "fox"), index.count()) == ([], ["a"], 1)
+    put(index, row("b", "first"), row("b", "second"))  # and within one batch
+    assert (ids(index, "first"), ids(index, "second"), index.count()) == ([], ["b"], 2)
+
+
+def test_writes_show_at_the_flush(index: TantivyIndex) -> None:
+    index.upsert([row("a", "whale")])
+    assert (ids(index, "whale"), index.present(["a"])) == ([], set())
+    index.flush()
+    assert (ids(index, "whale"), index.present(["a", "z"])) == (["a"], {"a"})
+
+
+def test_deleted_is_not_found(index: TantivyIndex) -> None:
+    put(index, row("a", "whale"), row("b", "whale"))
+    index.delete(["a", "was-never-there"])
+    index.flush()
+    assert (ids(index, "whale"), index.present(["a", "b"]), index.count()) == (["b"], {"b"}, 1)
+
+
+def test_presence_of_thousands_of_ids(index: TantivyIndex) -> None:
+    keys = [f"{i:05}" for i in range(3000)]
+    put(index, *(row(key, "whale") for key in keys))
+    assert index.present([*keys, "z"]) == set(keys)
+    assert index.present([]) == set()
+
+
+def test_it_is_there_again_after_reopening(tmp_path: Path) -> None:
+    first = TantivyIndex(path=tmp_path / "lexical")
+    put(first, row("a", "whale"))
+    first.close()
+    second = TantivyIndex(path=tmp_path / "lexical")
+    assert ids(second, "whale") == ["a"]
+    second.close()
+
+
+def test_url_prefixes_end_at_path_segments() -> None:
+    assert url_prefixes("https://a.example/docs/api/x.html?p=1") == [
+        "https://a.example/",
+        "https://a.example/docs/",
+        "https://a.example/docs/api/",
+        "https://a.example/docs/api/x.html",
+        "https://a.example/docs/api/x.html?p=1",
+    ]
+    assert url_prefixes("https://a.example/") == ["https://a.example/"]
+    assert url_prefixes("https://a.example/docs/") == ["https://a.example/", "https://a.example/docs/"]

@@ -1,0 +1,142 @@
+"""Deleted is deleted: from the moment it is answered, nothing shows the page."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+from sqlalchemy import func, insert, select
+
+from corpus.database import FactRow, JobRow, UrlRow, utc_now
+from corpus.errors import Conflict, NotFound
+from corpus.model import SearchMode
+from tests.shelf import Shelf, urls
+
+SECRET = "The passphrase of the vault is xyzzyplugh and nobody else knows it."
+# Long enough for SQLite to keep it on pages of their own, which an ordinary delete only marks as free.
+LONG = f"{SECRET} " * 300
+
+
+def raw_bytes(folder: Path) -> bytes:
+    return b"".join(path.read_bytes() for path in sorted(folder.glob("footnote.sqlite*")))
+
+
+async def checkpoint(shelf: Shelf) -> None:
+    async with shelf.database.engine.connect() as connection:
+        driver = (await connection.get_raw_connection()).driver_connection
+        assert driver is not None
+        await driver.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+
+async def test_a_deleted_page_is_nowhere(shelf: Shelf) -> None:
+    page = await shelf.put("https://a.example/secret", "# Vault", LONG, title="Vaultkeeper")
+    kept = await shelf.put("https://a.example/kept", "An ordinary page about trains.")
+    await checkpoint(shelf)
+    assert b"xyzzyplugh" in raw_bytes(shelf.corpus.directory.path)
+
+    await shelf.pages.delete(page)
+
+    for mode in SearchMode:
+        assert "https://a.example/secret" not in urls(await shelf.search("passphrase vault", mode=mode))
+    for read in (shelf.pages.text, shelf.pages.get, shelf.pages.delete):
+        with pytest.raises(NotFound):
+            await read(page)
+    assert await shelf.chunks(page) == []
+    pages, _ = await shelf.pages.list(collection="default")
+    assert [p.id for p in pages] == [kept]
+    assert await shelf.pages.counts() == {"pages": 1, "chunks": 1, "awaiting_sweep": 0}
+    assert shelf.counts() == {1}
+    await checkpoint(shelf)
+    for word in (b"xyzzyplugh", b"Vaultkeeper"):
+        assert word not in raw_bytes(shelf.corpus.directory.path)
+
+
+async def test_a_replaced_version_is_nowhere(shelf: Shelf) -> None:
+    await shelf.put("https://a.example/secret", LONG)
+    await checkpoint(shelf)
+    await shelf.put("https://a.example/secret", "Nothing to see here any more.")
+    await checkpoint(shelf)
+    assert b"xyzzyplugh" not in raw_bytes(shelf.corpus.directory.path)
+
+
+async def test_a_search_that_a_deletion_overtakes_does_not_show_the_page(shelf: Shelf) -> None:
+    page = await shelf.put("https://a.example/secret", SECRET)
+    search = shelf.corpus.index.vectors.search
+    loop = asyncio.get_running_loop()
+
+    def overtaken(*args: object, **kwargs: object) -> object:
+        found = search(*args, **kwargs)  # type: ignore[arg-type]
+        asyncio.run_coroutine_threadsafe(delete_once(), loop).result()
+        return found
+
+    async def delete_once() -> None:
+        if (await shelf.pages.counts())["pages"]:
+            await shelf.pages.delete(page)
+
+    shelf.corpus.index.vectors.search = overtaken  # type: ignore[method-assign, assignment]
+    assert await shelf.search("passphrase") == []
+
+
+async def test_a_row_that_an_index_kept_is_still_not_shown(shelf: Shelf) -> None:
+    """The indexes are derived: what they hold too much doesn't count."""
+    page = await shelf.put("https://a.example/secret", SECRET)
+    shelf.corpus.index.delete = lambda ids: None  # type: ignore[method-assign]
+    await shelf.pages.delete(page)
+    assert shelf.counts() == {1}
+    for mode in SearchMode:
+        assert await shelf.search("passphrase", mode=mode) == []
+
+
+async def test_deleting_counts_as_a_visible_change(shelf: Shelf) -> None:
+    async def epoch() -> dict[str, int]:
+        async with shelf.database.read() as connection:
+            return (await connection.scalar(select(FactRow.value).where(FactRow.key == "epoch"))) or {}
+
+    page = await shelf.put("https://a.example/secret", SECRET)
+    before = await epoch()
+    await shelf.pages.delete(page)
+    assert await epoch() != before
+
+
+async def test_a_deleted_collection_takes_its_pages_and_jobs_with_it(shelf: Shelf) -> None:
+    other = await shelf.pages.ensure_collection("other")
+    for i in range(3):
+        await shelf.put(f"https://a.example/{i}", SECRET, collection=other)
+    await shelf.put("https://a.example/kept", "An ordinary page about trains.")
+    await record_job(shelf, "job-1", collection=other, state="succeeded")
+
+    assert await shelf.pages.delete_collection("other") == 3
+
+    assert await shelf.search("passphrase", collection=other) == []
+    assert shelf.counts() == {1}
+    assert [c.name for c in await shelf.pages.collections()] == ["default"]
+    with pytest.raises(NotFound):
+        await shelf.pages.delete_collection("other")
+    async with shelf.database.read() as connection:
+        for table in (JobRow, UrlRow):
+            assert await connection.scalar(select(func.count()).select_from(table)) == 0
+
+
+@pytest.mark.parametrize("state", ["queued", "running"])
+async def test_a_collection_that_a_job_writes_to_is_kept(shelf: Shelf, state: str) -> None:
+    page = await shelf.put("https://a.example/x", SECRET)
+    await record_job(shelf, "job-1", collection=shelf.collection, state=state)
+    with pytest.raises(Conflict, match="Cancel it first"):
+        await shelf.pages.delete_collection("default")
+    await shelf.pages.get(page)
+
+
+async def record_job(shelf: Shelf, job_id: str, *, collection: int, state: str) -> None:
+    async with shelf.database.write() as connection:
+        job = {
+            "id": job_id,
+            "collection_id": collection,
+            "spec": {},
+            "state": state,
+            "cancel_requested": False,
+            "created_at": utc_now(),
+        }
+        await connection.execute(insert(JobRow).values(**job))
+        url = {"job_id": job_id, "url": "https://a.example/x", "depth": 0, "state": "indexed", "attempts": 1, "chunks": 1}
+        await connection.execute(insert(UrlRow).values(**url))

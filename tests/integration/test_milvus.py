@@ -1,0 +1,147 @@
+"""The vector index in Milvus Lite."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from corpus.embedding import Float32
+from corpus.store import IndexFilter, IndexRow
+from corpus.store_milvus import MilvusVectorIndex
+
+DIMENSION = 8
+EVERYTHING = IndexFilter(collection_id=1)
+
+
+@pytest.fixture
+def index(tmp_path: Path) -> Iterator[MilvusVectorIndex]:
+    opened = MilvusVectorIndex(uri=str(tmp_path / "vectors.db"), dimension=DIMENSION)
+    yield opened
+    opened.close()
+
+
+def row(key: str, *, url: str = "https://a.example/x", language: str = "en", collection: int = 1) -> IndexRow:
+    return IndexRow(key, "page", 1, collection, url, language, "", "")
+
+
+def axis(i: int) -> Float32:
+    return np.eye(DIMENSION, dtype=np.float32)[i]
+
+
+def put(index: MilvusVectorIndex, *rows: IndexRow, vectors: list[Float32] | None = None) -> None:
+    index.upsert(rows, np.stack(vectors or [axis(i % DIMENSION) for i in range(len(rows))]))
+    index.flush()
+
+
+def ids(index: MilvusVectorIndex, where: IndexFilter = EVERYTHING) -> set[str]:
+    return {candidate.id for candidate in index.search(axis(0), where=where, limit=100)}
+
+
+def test_scores_are_inner_products_best_first(index: MilvusVectorIndex) -> None:
+    tilted = np.array([0.6, 0.8, 0, 0, 0, 0, 0, 0], dtype=np.float32)
+    put(index, row("same"), row("tilted"), row("across"), row("against"), vectors=[axis(0), tilted, axis(2), -axis(0)])
+    found = index.search(axis(0), where=EVERYTHING, limit=10)
+    assert [candidate.id for candidate in found] == ["same", "tilted", "across", "against"]
+    assert [candidate.score for candidate in found] == pytest.approx([1, 0.6, 0, -1], abs=1e-6)
+    assert len(index.search(axis(0), where=EVERYTHING, limit=2)) == 2
+
+
+def test_the_same_id_again_overwrites(index: MilvusVectorIndex) -> None:
+    put(index, row("a"), vectors=[axis(0)])
+    put(index, row("a"), vectors=[axis(1)])
+    found = index.search(axis(1), where=EVERYTHING, limit=10)
+    assert [(candidate.id, candidate.score) for candidate in found] == [("a", pytest.approx(1))]
+    assert index.count() == 1
+
+
+def test_rows_are_found_before_they_are_flushed(index: MilvusVectorIndex) -> None:
+    index.upsert([row("a")], axis(0)[None])
+    assert index.present(["a", "b"]) == {"a"}
+    assert ids(index) == {"a"}
+
+
+def test_deleted_is_neither_found_nor_counted(index: MilvusVectorIndex) -> None:
+    put(index, row("a"), row("b"))
+    index.delete(["a", "was-never-there"])
+    assert (ids(index), index.present(["a", "b"]), index.count()) == ({"b"}, {"b"}, 1)
+    index.delete(["b"])
+    assert (ids(index), index.present(["a", "b"]), index.count()) == (set(), set(), 0)
+
+
+def test_an_empty_index_answers(index: MilvusVectorIndex) -> None:
+    assert (ids(index), index.present([]), index.present(["a"]), index.count()) == (set(), set(), set(), 0)
+
+
+URLS = {
+    "plain": "https://a.example/docs/x",
+    "percent": "https://a.example/100%25/x",
+    "percent-like": "https://a.example/100z25/x",
+    "underscore": "https://a.example/a_b/x",
+    "underscore-like": "https://a.example/aXb/x",
+    "quotes": "https://a.example/say\"hi\"/'x'",
+    "umlaut": "https://a.example/über/x",
+    "emoji": "https://a.example/🙂/x",
+    "bracket": "https://a.example/a[0]*?(b)/x",
+}
+
+
+def test_url_prefixes_are_literal_whatever_stands_in_them(index: MilvusVectorIndex) -> None:
+    put(index, *(row(key, url=url) for key, url in URLS.items()))
+    wrong = {}
+    for key, url in URLS.items():
+        found = ids(index, IndexFilter(1, url_prefix=url[:-1].rpartition("/")[0] + "/"))
+        if found != {key}:
+            wrong[key] = found
+    assert wrong == {}
+    assert ids(index, IndexFilter(1, url_prefix="https://a.example/")) == set(URLS)
+    assert ids(index, IndexFilter(1, url_prefix="https://")) <= set(URLS)
+    assert ids(index, IndexFilter(1, url_prefix="%")) == set()
+
+
+@pytest.mark.parametrize("junk", ["https://a.example/\n", "\x00", "\ud800", "https://a.example/\t%", "\x7f"])
+def test_what_no_url_can_hold_matches_nothing(index: MilvusVectorIndex, junk: str) -> None:
+    put(index, row("a"))
+    assert ids(index, IndexFilter(1, url_prefix=junk)) == ids(index, IndexFilter(1, language=junk)) == set()
+
+
+@pytest.mark.parametrize("language", ["de", 'e"n', "e'n", "e\\n", "", '" or collection_id == 2 or language == "', "中"])
+def test_languages_are_literal_and_no_filter_can_be_talked_out_of_its_collection(index: MilvusVectorIndex, language: str) -> None:
+    fits = len(language.encode()) <= 16
+    put(index, row("en"), row("same", language=language if fits else "x"), row("other", language="en", collection=2))
+    assert ids(index, IndexFilter(1, language=language)) == ({"same"} if fits else set())
+
+
+def test_filters_are_combined(index: MilvusVectorIndex) -> None:
+    put(
+        index,
+        row("a", url="https://a.example/x", language="en"),
+        row("b", url="https://a.example/x", language="de"),
+        row("c", url="https://b.example/x", language="de"),
+        row("d", url="https://a.example/x", language="de", collection=2),
+    )
+    assert ids(index, IndexFilter(1, url_prefix="https://a.example/", language="de")) == {"b"}
+    assert ids(index, IndexFilter(3)) == set()
+
+
+def test_many_ids_at_once(index: MilvusVectorIndex) -> None:
+    keys = [f"{i:032}" for i in range(2500)]
+    put(index, *(row(key) for key in keys))
+    assert index.present([*keys, "z"]) == set(keys)
+    index.delete(keys[1:])
+    assert (index.count(), index.present(keys)) == (1, {keys[0]})
+
+
+def test_it_is_there_again_after_reopening(tmp_path: Path) -> None:
+    uri = str(tmp_path / "vectors.db")
+    first = MilvusVectorIndex(uri=uri, dimension=DIMENSION)
+    put(first, row("flushed"), row("gone"))
+    first.upsert([row("in-the-log")], axis(3)[None])
+    first.delete(["gone"])
+    first.close()
+    second = MilvusVectorIndex(uri=uri, dimension=DIMENSION)
+    assert ids(second) == {"flushed", "in-the-log"}
+    assert second.count() == 2
+    second.close()

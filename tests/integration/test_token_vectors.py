@@ -1,0 +1,94 @@
+"""Token vectors on disk."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from corpus.embedding import Float32
+from corpus.token_vectors import SqliteTokenStore, quantise
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[SqliteTokenStore]:
+    opened = SqliteTokenStore(path=tmp_path / "tokens.sqlite")
+    yield opened
+    opened.close()
+
+
+def unit_rows(count: int, *, seed: int = 0, dimension: int = 384) -> Float32:
+    matrix = np.random.default_rng(seed).standard_normal((count, dimension)).astype(np.float32)
+    return matrix / np.linalg.norm(matrix, axis=1, keepdims=True)
+
+
+def test_what_is_loaded_is_within_half_a_step_of_what_was_stored(store: SqliteTokenStore) -> None:
+    matrix = unit_rows(40)
+    store.upsert(["a"], [matrix])
+    loaded = store.load(["a"])["a"]
+    step = np.abs(matrix).max(axis=1, keepdims=True) / 127
+    assert loaded.dtype == np.float32
+    assert (np.abs(loaded - matrix) <= step / 2 + 1e-7).all()
+    assert (matrix * loaded).sum(axis=1) == pytest.approx(np.ones(40), abs=2e-3)
+
+
+def test_quantise_golden() -> None:
+    scales, values = quantise(np.array([[1.27, -0.01, 0.0], [0.0, 0.0, 0.0]], dtype=np.float32))
+    assert scales[0] == pytest.approx(0.01)
+    assert values.tolist() == [[127, -1, 0], [0, 0, 0]]
+
+
+def test_a_chunk_without_tokens_has_none(store: SqliteTokenStore) -> None:
+    store.upsert(["empty"], [np.zeros((0, 384), dtype=np.float32)])
+    assert len(store.load(["empty"])["empty"]) == 0
+
+
+def test_the_same_id_again_overwrites(store: SqliteTokenStore) -> None:
+    store.upsert(["a"], [unit_rows(3)])
+    store.upsert(["a", "b"], [unit_rows(5), unit_rows(2)])
+    assert {key: len(matrix) for key, matrix in store.load(["a", "b", "z"]).items()} == {"a": 5, "b": 2}
+    assert store.count() == 2
+
+
+def test_more_ids_than_sqlite_binds_at_once(store: SqliteTokenStore) -> None:
+    keys = [str(i) for i in range(1200)]
+    store.upsert(keys, [unit_rows(1, dimension=4)] * len(keys))
+    assert set(store.load(keys)) == set(keys)
+    store.delete(keys[1:])
+    assert set(store.load(keys)) == {"0"}
+
+
+def test_a_failed_write_leaves_nothing_and_the_store_usable(store: SqliteTokenStore) -> None:
+    with pytest.raises(sqlite3.Error):
+        store.upsert(["a", object()], [unit_rows(1), unit_rows(1)])  # type: ignore[list-item]
+    assert store.count() == 0
+    store.upsert(["b"], [unit_rows(1)])
+    with pytest.raises(sqlite3.Error):
+        store.delete(["b", object()])  # type: ignore[list-item]
+    assert store.count() == 1
+    store.delete(["b"])
+    assert store.count() == 0
+
+
+def test_readers_in_other_threads(store: SqliteTokenStore) -> None:
+    store.upsert(["a"], [unit_rows(30)])
+    loaded: list[int] = []
+    threads = [threading.Thread(target=lambda: loaded.append(len(store.load(["a"])["a"]))) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert loaded == [30] * 8
+
+
+def test_it_is_there_again_after_reopening(tmp_path: Path) -> None:
+    first = SqliteTokenStore(path=tmp_path / "tokens.sqlite")
+    first.upsert(["a"], [unit_rows(3)])
+    first.close()
+    second = SqliteTokenStore(path=tmp_path / "tokens.sqlite")
+    assert len(second.load(["a"])["a"]) == 3
+    second.close()
