@@ -15,7 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import delete, func, insert, select, update
+from sqlalchemy import Connection, delete, func, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -191,22 +191,26 @@ async def revoke_writers(connection: AsyncConnection, page_ids: Sequence[str]) -
 
 async def bump_epoch(connection: AsyncConnection) -> None:
     """Count one visible change. A search compares the epoch before and after to know whether pages moved under it."""
-    value = (await current_epoch(connection)) + 1
+    value = (await connection.run_sync(visible_state)).epoch + 1
     changed = await connection.execute(update(FactRow).where(FactRow.key == "epoch").values(value={"count": value}))
     if not changed.rowcount:
         await connection.execute(insert(FactRow).values(key="epoch", value={"count": value}))
 
 
-async def current_epoch(connection: AsyncConnection) -> int:
-    value = await connection.scalar(select(FactRow.value).where(FactRow.key == "epoch"))
-    return int(value["count"]) if value else 0
+@dataclass(frozen=True, slots=True)
+class VisibleState:
+    """``epoch`` counts visible changes. ``hidden_chunks``: how many the indexes may hold that no reader may see, because they
+    are being written or wait for the sweep."""
+
+    epoch: int
+    hidden_chunks: int
 
 
-async def hidden_chunks(connection: AsyncConnection) -> int:
-    """How many chunks the indexes may hold that no reader may see: being written, or waiting for the sweep."""
+def visible_state(connection: Connection) -> VisibleState:
+    epoch = connection.scalar(select(FactRow.value).where(FactRow.key == "epoch"))
     states = ("writing", "revoked", "stale")  # not "!= live", which no index can answer
     hidden = select(func.coalesce(func.sum(GenerationRow.chunk_count), 0)).where(GenerationRow.state.in_(states))
-    return int(await connection.scalar(hidden) or 0)
+    return VisibleState(epoch=int(epoch["count"]) if epoch else 0, hidden_chunks=int(connection.scalar(hidden) or 0))
 
 
 def insert_or_ignore(connection: AsyncConnection, table: type) -> sqlite.Insert | postgresql.Insert:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Select, delete, func, insert, select, update
+from sqlalchemy import Select, and_, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -86,8 +86,7 @@ class Pages:
                 return await self.collection_id(name)
 
     async def collection_id(self, name: str) -> int:
-        async with self._database.read() as connection:
-            found = await connection.scalar(select(CollectionRow.id).where(CollectionRow.name == name))
+        found = await self._database.snapshot(lambda c: c.scalar(select(CollectionRow.id).where(CollectionRow.name == name)))
         if found is None:
             raise NotFound(f"There is no collection {name!r}. See GET /v1/collections, or make it by ingesting into it.")
         return int(found)
@@ -209,7 +208,7 @@ def live_chunks() -> Select[Any]:
             GenerationRow.fetched_at,
         )
         .join(GenerationRow, GenerationRow.id == ChunkRow.generation)
-        .join(PageRow, PageRow.live_generation == ChunkRow.generation)
+        .join(PageRow, and_(PageRow.id == ChunkRow.page_id, PageRow.live_generation == ChunkRow.generation))
     )
 
 

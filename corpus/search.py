@@ -13,11 +13,14 @@ import asyncio
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
+
+from sqlalchemy import Connection
 
 from corpus.database import ChunkRow, Database, PageRow
 from corpus.embedding import Embedder, Embedding
 from corpus.fusion import convex, min_max, ranked
-from corpus.generations import current_epoch, hidden_chunks
+from corpus.generations import VisibleState, visible_state
 from corpus.model import Chunk, Hit, SearchMode, StageScore
 from corpus.pages import live_chunks, to_chunk
 from corpus.settings import SearchSettings
@@ -60,37 +63,43 @@ class Searcher:
     async def search(self, query: SearchQuery) -> SearchResult:
         """The first stage: at most ``query.limit`` hits, each with the ranks and scores of every stage it passed."""
         wanted = max(self._settings.candidates, query.limit)
+        timings: dict[str, float] = {}
+        embedding, before = await asyncio.gather(self._embed(query, timings), self._database.snapshot(visible_state))
         for attempt in range(1, MAX_TRIES + 1):
-            timings: dict[str, float] = {}
-            async with self._database.read() as connection:
-                epoch, hidden = await current_epoch(connection), await hidden_chunks(connection)
-            candidates = min(wanted + hidden, MAX_CANDIDATES)
-            (dense, embedding), lexical = await asyncio.gather(
-                self._dense(query, candidates, timings), self._lexical(query, candidates, timings)
+            candidates = min(wanted + before.hidden_chunks, MAX_CANDIDATES)
+            dense, lexical = await asyncio.gather(
+                self._dense(query, embedding, candidates, timings), self._lexical(query, candidates, timings)
             )
             started = time.perf_counter()
             fused = self._fuse(query.mode, dense, lexical)
             timings["fusion"] = _ms_since(started)
             started = time.perf_counter()
-            chunks, stale, epoch_after, hidden_after = await self._look_up(ranked(fused), query)
+            chunks, stale, after = await self._database.snapshot(partial(_look_up, ids=ranked(fused), query=query))
             timings["lookup"] = _ms_since(started)
-            if not stale or (epoch == epoch_after and hidden >= hidden_after) or attempt == MAX_TRIES:
+            moved = before.epoch != after.epoch or before.hidden_chunks < after.hidden_chunks
+            if not stale or not moved or attempt == MAX_TRIES:
                 break
+            before = await self._database.snapshot(visible_state)
         hits = _to_hits(chunks, fused=fused, dense=dense, lexical=lexical)
         return SearchResult(hits=hits, query_embedding=embedding, timings_ms=timings)
 
-    async def _dense(
-        self, query: SearchQuery, candidates: int, timings: dict[str, float]
-    ) -> tuple[list[Candidate], Embedding | None]:
+    async def _embed(self, query: SearchQuery, timings: dict[str, float]) -> Embedding | None:
         if query.mode is SearchMode.LEXICAL:
-            return [], None
+            return None
         started = time.perf_counter()
         embedding = await asyncio.to_thread(self._embedder.embed_query, query.text)
         timings["embed"] = _ms_since(started)
+        return embedding
+
+    async def _dense(
+        self, query: SearchQuery, embedding: Embedding | None, candidates: int, timings: dict[str, float]
+    ) -> list[Candidate]:
+        if embedding is None:
+            return []
         started = time.perf_counter()
         found = await asyncio.to_thread(self._index.vectors.search, embedding.vector, where=query.where, limit=candidates)
         timings["dense"] = _ms_since(started)
-        return found, embedding
+        return found
 
     async def _lexical(self, query: SearchQuery, candidates: int, timings: dict[str, float]) -> list[Candidate]:
         if query.mode is SearchMode.DENSE:
@@ -107,21 +116,21 @@ class Searcher:
             return convex(dense_scores, lexical_scores, first_weight=self._settings.dense_weight)
         return min_max(dense_scores or lexical_scores)
 
-    async def _look_up(self, ids: Sequence[str], query: SearchQuery) -> tuple[list[Chunk], int, int, int]:
-        """The first ``query.limit`` live chunks among ``ids`` in their order, how many weren't live, the epoch, and how many
-        chunks the indexes may hold that aren't live."""
-        chunks: list[Chunk] = []
-        stale = 0
-        async with self._database.read() as connection:
-            for begin in range(0, len(ids), query.limit):
-                part = ids[begin : begin + query.limit]
-                statement = live_chunks().where(ChunkRow.id.in_(part), PageRow.collection_id == query.collection_id)
-                found = {row.id: to_chunk(row) for row in (await connection.execute(statement)).all()}
-                stale += len(part) - len(found)
-                chunks += [found[chunk_id] for chunk_id in part if chunk_id in found]
-                if len(chunks) >= query.limit:
-                    break
-            return chunks[: query.limit], stale, await current_epoch(connection), await hidden_chunks(connection)
+
+def _look_up(connection: Connection, *, ids: Sequence[str], query: SearchQuery) -> tuple[list[Chunk], int, VisibleState]:
+    """The first ``query.limit`` live chunks among ``ids`` in their order, how many weren't live, and the state they were
+    read in."""
+    chunks: list[Chunk] = []
+    stale = 0
+    for begin in range(0, len(ids), query.limit):
+        part = ids[begin : begin + query.limit]
+        statement = live_chunks().where(ChunkRow.id.in_(part), PageRow.collection_id == query.collection_id)
+        found = {row.id: to_chunk(row) for row in connection.execute(statement).all()}
+        stale += len(part) - len(found)
+        chunks += [found[chunk_id] for chunk_id in part if chunk_id in found]
+        if len(chunks) >= query.limit:
+            break
+    return chunks[: query.limit], stale, visible_state(connection)
 
 
 def _to_hits(

@@ -5,9 +5,7 @@ from typing import Any, Literal
 from alembic import context
 from sqlalchemy import create_engine
 
-from corpus.database import Base, UtcDateTime
-
-SYNC_DRIVERS = {"sqlite+aiosqlite": "sqlite", "postgresql+asyncpg": "postgresql+psycopg"}
+from corpus.database import Base, UtcDateTime, sync_url
 
 
 def render_item(kind: str, item: Any, _: Any) -> str | Literal[False]:
@@ -17,8 +15,7 @@ def render_item(kind: str, item: Any, _: Any) -> str | Literal[False]:
 
 def run() -> None:
     url: str = context.config.attributes["url"]
-    driver, _, rest = url.partition("://")
-    engine = create_engine(f"{SYNC_DRIVERS.get(driver, driver)}://{rest}")
+    engine = create_engine(sync_url(url))
     with engine.connect() as connection:
         # render_as_batch: SQLite can't alter most of a table in place.
         context.configure(connection=connection, target_metadata=Base.metadata, render_as_batch=True, render_item=render_item)
