@@ -15,7 +15,7 @@ from app.llm.base import LanguageModel
 from app.prompts import chat_prompt, completion_prompt, passages_around
 from app.reranker import MaxSimReranker
 from app.support import SupportJudge, split_claims
-from corpus.errors import InvalidInput
+from corpus.errors import InvalidInput, Overloaded, Unavailable
 from corpus.model import Hit
 from corpus.search import Searcher, SearchQuery, SearchResult
 from corpus.settings import AnswerSettings, LlmSettings, SearchSettings
@@ -143,7 +143,9 @@ class Answerer:
                         yield Draft(piece)
                 except TimeoutError:
                     notes.append(f"The model was stopped after {self._llm.request_deadline_s:g} s.")
-                except InvalidInput as exc:
+                except Overloaded:
+                    raise  # trying again in a moment gets the better answer
+                except (InvalidInput, Unavailable) as exc:
                     notes.append(f"The model could not be asked: {exc.message}")
             claims = split_claims("".join(pieces), is_complete=not notes and len(pieces) < self._llm.max_answer_tokens)
             if self._model is None:

@@ -9,11 +9,12 @@ from contextlib import asynccontextmanager, suppress
 from importlib.metadata import version
 
 from fastapi import FastAPI
+from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from app.errors import BodyLimit, install_error_handlers
 from app.routes import ask, health, ingest, jobs, pages, search
 from app.state import Companion, Readiness, open_service
-from corpus.settings import Settings
+from corpus.settings import ServerSettings, Settings
 
 log = logging.getLogger(__name__)
 DESCRIPTION = "Answers from your web pages, with footnotes that hold."
@@ -49,13 +50,24 @@ def create_app(
         version=version("footnote-rag"),
         description=DESCRIPTION,
         lifespan=lifespan,
+        # FastAPI's own pages load scripts from a third party, which neither an offline machine nor its users want.
+        docs_url=None,
+        redoc_url=None,
     )
     app.add_middleware(BodyLimit, max_bytes=settings.server.max_body_bytes)
     app.state.readiness = state
+    # A page that a name of its own resolves to this address (DNS rebinding) must not speak to us in its visitor's browser.
+    app.add_middleware(TrustedHostMiddleware, allowed_hosts=allowed_hosts(settings.server))
     install_error_handlers(app)
     for routes in (ask, search, ingest, jobs, pages, health):
         app.include_router(routes.router)
     return app
+
+
+def allowed_hosts(server: ServerSettings) -> list[str]:
+    """The Host names that are answered: the configured ones; else loopback's, or all where others are to reach the service."""
+    loopback = ["127.0.0.1", "localhost", "[::1]"]
+    return server.allowed_hosts or (loopback if server.host in ("127.0.0.1", "::1", "localhost") else ["*"])
 
 
 async def _run(

@@ -164,6 +164,7 @@ class UrlRow(Base):
     reason: Mapped[str | None] = mapped_column(String(64))
     message: Mapped[str | None] = mapped_column(Text)
     attempts: Mapped[int] = mapped_column(Integer, default=0)
+    moved_here: Mapped[bool] = mapped_column(Boolean, default=False)
     not_before: Mapped[datetime | None]
     page_id: Mapped[str | None] = mapped_column(String(32))
     chunks: Mapped[int] = mapped_column(Integer, default=0)
@@ -246,6 +247,10 @@ def is_disk_full(exc: BaseException) -> bool:
     """True for ENOSPC however it is wrapped: as OSError, by SQLite, by Arrow or tantivy in their messages."""
     seen: BaseException | None = exc
     while seen is not None:
+        if isinstance(seen, StorageFull):
+            return True
+        if isinstance(seen, BaseExceptionGroup):
+            return any(is_disk_full(one) for one in seen.exceptions)
         if isinstance(seen, OSError) and seen.errno == 28:
             return True
         text = str(seen).lower()

@@ -82,13 +82,13 @@ class GenerationWriter:
         pending = await self._begin(pages)
         try:
             await self._write(pending)
-        except (TransientError, StorageFull):
+            async with self._database.write() as connection:
+                for one in pending:
+                    await on_flip(connection, one, await _flip(connection, one))
+                await bump_epoch(connection)
+        except Exception:  # but not cancellation: a thread may still be writing, so that is left to the next start
             await self._give_up(pending)
             raise
-        async with self._database.write() as connection:
-            for one in pending:
-                await on_flip(connection, one, await _flip(connection, one))
-            await bump_epoch(connection)
         await self.clean_up()
 
     async def clean_up(self) -> None:

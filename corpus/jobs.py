@@ -90,7 +90,13 @@ class Jobs:
         async with self._database.write() as connection:
             row = {"id": job_id, "collection_id": collection_id, "spec": spec.model_dump(mode="json"), "state": JobState.QUEUED}
             await connection.execute(insert(JobRow).values(**row, cancel_requested=False, created_at=utc_now()))
-        await asyncio.to_thread(self._queue.enqueue, enqueue_options(job_id), job_id)
+        try:
+            await asyncio.to_thread(self._queue.enqueue, enqueue_options(job_id), job_id)
+        except Exception:  # whatever the queue's database says: the caller will try again, so this one must not run too
+            async with self._database.write() as connection:
+                ended = {"state": JobState.FAILED, "error": "The job could not be put on the queue.", "finished_at": utc_now()}
+                await connection.execute(update(JobRow).where(JobRow.id == job_id).values(ended))
+            raise
         return job_id
 
     async def get(self, job_id: str) -> JobStatus:

@@ -13,6 +13,7 @@ from corpus.database import Database, sqlite_url, utc_now
 from corpus.datadir import DataDirectory
 from corpus.embedding import Embedder, SentenceTransformerEmbedder
 from corpus.generations import GenerationWriter
+from corpus.mending import mend_indexes
 from corpus.pages import DEFAULT_COLLECTION, Pages
 from corpus.settings import IndexSettings, Settings
 from corpus.stamp import check_stamp, make_stamp
@@ -62,6 +63,7 @@ async def open_corpus(settings: Settings, *, report: Callable[[str], None] = lam
         report("opening the indexes")
         index = await asyncio.to_thread(open_index, directory, embedder.stamp.dimension)
         stack.push_async_callback(asyncio.to_thread, index.close)
+        await mend_indexes(database, index, embedder)
         writer = GenerationWriter(database=database, index=index, embedder=embedder)
         pages = Pages(database=database, writer=writer)
         await pages.ensure_collection(DEFAULT_COLLECTION)

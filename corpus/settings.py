@@ -37,6 +37,11 @@ class Section(BaseModel):
 class ServerSettings(Section):
     host: str = Field("127.0.0.1", description="Address the service listens on.")
     port: int = Field(8000, ge=0, le=65535, description="Port the service listens on; 0 picks a free one.")
+    allowed_hosts: StringList = Field(
+        default_factory=list,
+        description="Host names that requests may be addressed to (*.example.com for all below). Default: loopback's own names, "
+        "or any where server.host is no loopback address.",
+    )
     max_body_bytes: int = Field(1_000_000, ge=1_000, description="Largest request body accepted.")
     shutdown_grace_s: float = Field(10.0, ge=0, le=600, description="How long open requests may finish after SIGTERM.")
 

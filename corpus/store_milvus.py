@@ -35,7 +35,13 @@ class MilvusVectorIndex:
         self._uri = uri
         self._is_lite = "://" not in uri
         # pymilvus pings idle connections every 10 s, which Milvus Lite's server answers by hanging up (too_many_pings).
-        options = {"grpc.keepalive_time_ms": 2**31 - 1, "grpc.keepalive_permit_without_calls": 0} if self._is_lite else {}
+        # And a proxy named in the environment is not for a server in this very process.
+        lite_options = {
+            "grpc.keepalive_time_ms": 2**31 - 1,
+            "grpc.keepalive_permit_without_calls": 0,
+            "grpc.enable_http_proxy": 0,
+        }
+        options = lite_options if self._is_lite else {}
         self._client = MilvusClient(uri, grpc_options=options)
         if not self._client.has_collection(COLLECTION):
             schema = self._client.create_schema(auto_id=False, enable_dynamic_field=False)

@@ -53,6 +53,15 @@ class SqliteTokenStore:
                 found[chunk_id] = matrix.astype(np.float32) * np.frombuffer(scales, dtype=np.float32)[:, None]
         return found
 
+    def present(self, ids: Sequence[str]) -> set[str]:
+        found: set[str] = set()
+        for begin in range(0, len(ids), MAX_VARIABLES):
+            part = list(ids[begin : begin + MAX_VARIABLES])
+            marks = ",".join("?" * len(part))
+            with self._lock:
+                found |= {row[0] for row in self._connection.execute(f"SELECT id FROM tokens WHERE id IN ({marks})", part)}
+        return found
+
     def delete(self, ids: Sequence[str]) -> None:
         with self._transaction():
             self._connection.executemany("DELETE FROM tokens WHERE id = ?", [(chunk_id,) for chunk_id in ids])

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from sqlalchemy import func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from corpus.database import Database, GenerationRow, JobRow, PageRow, UrlRow, utc_now
+from corpus.database import Database, GenerationRow, JobRow, PageRow, UrlRow, is_disk_full, utc_now
 from corpus.errors import IngestError, NotFound, PermanentError, StorageFull, TransientError
 from corpus.generations import GenerationWriter, Pending
 from corpus.jobs import JobSpec
@@ -37,6 +37,7 @@ READ_AHEAD_PAGES = 16
 RETRY_BASE_S = 2.0
 RETRY_MAX_S = 600.0
 DISK_FULL_PAUSE_S = 5.0
+DISK_FULL = "The disk of the data directory is full. Free some space: the job waits and goes on by itself."
 GONE = frozenset(("http_404", "http_410"))
 
 
@@ -112,11 +113,13 @@ class Crawler:
         try:
             await self._work(job, entries)
             await self._note(job_id, None)
-        except StorageFull as exc:
+        except Exception as exc:  # a task group wraps what its tasks raise
+            if not is_disk_full(exc):
+                raise
             # Nothing is lost: the URLs are still due, and the job goes on by itself once there is room.
-            log.error("job %s waits: %s", job_id, exc.message)
+            log.error("job %s waits: %s", job_id, DISK_FULL)
             with suppress(StorageFull):
-                await self._note(job_id, exc.message)
+                await self._note(job_id, DISK_FULL)
             await asyncio.sleep(DISK_FULL_PAUSE_S)
         return True
 
@@ -131,6 +134,9 @@ class Crawler:
             good = counts.get(UrlState.INDEXED, 0) + counts.get(UrlState.UNCHANGED, 0)
             if error is None and not good and counts.get(UrlState.FAILED, 0):
                 error = "No page could be indexed; the failed URLs say why."
+            elif error is None and not good and not job.cancel_requested:
+                why = await connection.scalar(select(UrlRow.message).where(UrlRow.job_id == job_id, UrlRow.message.is_not(None)))
+                error = f"Nothing was indexed. {why or 'No URL was found in scope.'}"
             cancelled = job.cancel_requested and (error is None or good)
             state = JobState.CANCELLED if cancelled else JobState.FAILED if error else JobState.SUCCEEDED
             values = {"state": state, "error": error, "finished_at": utc_now()}
@@ -159,8 +165,11 @@ class Crawler:
         for url in job.spec.urls:
             try:
                 if job.spec.mode is IngestMode.SITEMAP:
-                    found = await self._sitemaps.walk(check_url(url, self._settings), limit=job.spec.max_pages)
-                    urls += [u for u in found if scope is None or scope.admits(u, 0) is None]
+                    urls += await self._sitemaps.walk(
+                        check_url(url, self._settings),
+                        limit=job.spec.max_pages,
+                        admits=lambda page: scope is None or scope.admits(page, 0) is None,
+                    )
                 else:
                     urls.append(check_url(url, self._settings))
             except IngestError as exc:
@@ -210,6 +219,11 @@ class Crawler:
             )
         except IngestError as exc:
             return exc
+        except Exception as exc:  # one page, however odd, must not end the job of a thousand others
+            if is_disk_full(exc):
+                raise
+            log.exception("unexpected error on %s", entry.url)
+            return PermanentError(f"Unexpected: {exc!r}. The log holds the details.", reason="unexpected")
 
     async def _known(self, job: Job, url: str) -> KnownPage | None:
         columns = (GenerationRow.content_hash, GenerationRow.etag, GenerationRow.last_modified, GenerationRow.links)
@@ -246,20 +260,23 @@ class Crawler:
                 await self._record_small(job, entry, exc)
 
     async def _record_small(self, job: Job, entry: FrontierUrl, outcome: Outcome | IngestError) -> None:
-        """Everything but a changed page: one short transaction."""
-        remove: str | None = None
+        """Everything but a changed page: one short transaction, after taking out the page that is no longer there. In this
+        order, for a URL whose outcome is recorded isn't visited again."""
+        if _takes_page_out(outcome):
+            with suppress(NotFound):
+                await self._pages.delete(page_id(job.collection_id, entry.url))
+                log.info("removed %s: it is gone, has moved, or asks not to be indexed", entry.url)
         async with self._database.write() as connection:
             match outcome:
                 case Unchanged():
                     await self._touch(connection, outcome)
                     await frontier.finish(connection, entry, UrlState.UNCHANGED, page_id=outcome.page_id)
                     await self._follow(connection, job, entry, outcome.links)
-                case Elsewhere(url=url, reason=reason):
-                    await self._move(connection, job, entry, url, reason)
+                case Elsewhere(url=url):
+                    await self._move(connection, job, entry, url)
                 case NotIndexed():
                     await frontier.finish(connection, entry, UrlState.SKIPPED, reason=outcome.reason, message=outcome.message)
                     await self._follow(connection, job, entry, outcome.links)
-                    remove = page_id(job.collection_id, entry.url) if outcome.remove else None
                 case TransientError() if entry.attempts + 1 < self._settings.max_attempts:
                     wait_s = max(outcome.retry_after_s or 0.0, self._backoff_s(entry.attempts))
                     await frontier.postpone(
@@ -267,13 +284,6 @@ class Crawler:
                     )
                 case IngestError():
                     await frontier.finish(connection, entry, UrlState.FAILED, reason=outcome.reason, message=outcome.message)
-                    remove = page_id(job.collection_id, entry.url) if outcome.reason in GONE else None
-        if remove is not None:
-            try:
-                await self._pages.delete(remove)
-                log.info("removed %s: %s", entry.url, outcome.reason if isinstance(outcome, (NotIndexed, IngestError)) else "")
-            except NotFound:
-                pass
 
     async def _touch(self, connection: AsyncConnection, unchanged: Unchanged) -> None:
         live = select(PageRow.live_generation).where(PageRow.id == unchanged.page_id).scalar_subquery()
@@ -285,16 +295,17 @@ class Crawler:
         }
         await connection.execute(update(GenerationRow).where(GenerationRow.id == live).values(values))
 
-    async def _move(self, connection: AsyncConnection, job: Job, entry: FrontierUrl, url: str, reason: str) -> None:
-        """A URL whose content lives elsewhere: visit that instead, if the job may."""
+    async def _move(self, connection: AsyncConnection, job: Job, entry: FrontierUrl, url: str) -> None:
+        """Visit a redirect's target in the URL's place. Once: a target that redirects again, and each time elsewhere, would
+        never end."""
         target = normalise(url)
-        scope = _scope(job.spec)
-        refusal = scope.admits(target, entry.depth) if scope else None
-        if refusal is None:
-            # The budget counts pages, and this one only changed its address.
-            await frontier.add(connection, job.id, [target], depth=entry.depth, budget=2**31)
-        message = f"It leads to {target}" + (f", which is out of scope ({refusal})." if refusal else ".")
-        await frontier.finish(connection, entry, UrlState.SKIPPED, reason=reason, message=message)
+        if entry.moved_here:
+            message = f"A redirect led here, and it redirects again, to {target}."
+            await frontier.finish(connection, entry, UrlState.FAILED, reason="redirects_again", message=message)
+            return
+        # The budget counts pages, and this one only changed its address.
+        await frontier.add(connection, job.id, [target], depth=entry.depth, budget=2**31, moved_here=True)
+        await frontier.finish(connection, entry, UrlState.SKIPPED, reason="redirected", message=f"It redirects to {target}.")
 
     async def _follow(self, connection: AsyncConnection, job: Job, entry: FrontierUrl, links: Sequence[str]) -> None:
         if job.spec.mode is not IngestMode.CRAWL:
@@ -317,11 +328,26 @@ class Crawler:
 
 def _scope(spec: JobSpec) -> Scope | None:
     """Where a job may go: a crawl stays under its start URLs; patterns alone bound a sitemap; pages are taken as given."""
+    if spec.mode is IngestMode.PAGE:
+        return None
+    roots = []
+    for url in spec.urls:
+        with suppress(PermanentError):  # recorded as failed when the job began
+            roots.append(normalise(url))
     if spec.mode is IngestMode.CRAWL:
-        return Scope.of(spec.urls, max_depth=spec.max_depth, include=spec.include, exclude=spec.exclude)
-    if spec.mode is IngestMode.SITEMAP:
-        return Scope.of(spec.urls, max_depth=0, include=spec.include, exclude=spec.exclude, prefix="/")
-    return None
+        return Scope.of(roots, max_depth=spec.max_depth, include=spec.include, exclude=spec.exclude)
+    return Scope.of(roots, max_depth=0, include=spec.include, exclude=spec.exclude, prefix="/")
+
+
+def _takes_page_out(outcome: Outcome | IngestError) -> bool:
+    """Whether the site says that what is stored under this URL is no longer there, or shouldn't be shown."""
+    match outcome:
+        case NotIndexed(remove=remove):
+            return remove
+        case PermanentError(reason=reason):
+            return reason in GONE
+        case _:
+            return isinstance(outcome, Elsewhere)
 
 
 async def _take(visited: asyncio.Queue[_Visited | None]) -> tuple[list[_Visited], bool]:

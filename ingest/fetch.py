@@ -174,9 +174,10 @@ class Fetcher:
             ("Accept-Encoding", ACCEPT_ENCODING),
             ("Connection", "close"),
         ]
-        if etag:
+        # Validators come from a server's mouth: one that isn't ASCII can't be sent, and the page is fetched anew.
+        if etag and etag.isascii():
             headers.append(("If-None-Match", etag))
-        if last_modified:
+        if last_modified and last_modified.isascii():
             headers.append(("If-Modified-Since", last_modified))
         return headers
 

@@ -20,16 +20,20 @@ from corpus.model import UrlState
 
 @dataclass(frozen=True, slots=True)
 class FrontierUrl:
-    """A URL that is due. ``attempts`` counts the visits that failed for a passing reason."""
+    """A URL that is due. ``attempts`` counts the visits that failed for a passing reason; ``moved_here``: a redirect led to
+    it."""
 
     seq: int
     job_id: str
     url: str
     depth: int
     attempts: int
+    moved_here: bool
 
 
-async def add(connection: AsyncConnection, job_id: str, urls: Iterable[str], *, depth: int, budget: int) -> int:
+async def add(
+    connection: AsyncConnection, job_id: str, urls: Iterable[str], *, depth: int, budget: int, moved_here: bool = False
+) -> int:
     """Add normalised URLs that the job doesn't know yet, as long as it knows fewer than ``budget``; gives how many."""
     known = await connection.scalar(select(func.count()).where(UrlRow.job_id == job_id, UrlRow.state != UrlState.SKIPPED))
     room = budget - int(known or 0)
@@ -38,6 +42,7 @@ async def add(connection: AsyncConnection, job_id: str, urls: Iterable[str], *, 
         if added >= room:
             break
         row = {"job_id": job_id, "url": url, "depth": depth, "state": UrlState.PENDING, "attempts": 0, "chunks": 0}
+        row["moved_here"] = moved_here
         result = await connection.execute(insert_or_ignore(connection, UrlRow).values(row))
         added += result.rowcount
     return added
@@ -84,7 +89,7 @@ async def due(database: Database, job_id: str, *, now: datetime, limit: int) -> 
         ready = pending & (UrlRow.not_before.is_(None) | (UrlRow.not_before <= now))
         rows = (await connection.execute(select(UrlRow).where(ready).order_by(UrlRow.seq).limit(limit))).all()
         if rows:
-            return [FrontierUrl(row.seq, row.job_id, row.url, row.depth, row.attempts) for row in rows], 0.0
+            return [FrontierUrl(row.seq, row.job_id, row.url, row.depth, row.attempts, row.moved_here) for row in rows], 0.0
         soonest: datetime | None = await connection.scalar(select(func.min(UrlRow.not_before)).where(pending))
     return [], max(0.0, (soonest - now).total_seconds()) if soonest else None
 
@@ -92,4 +97,4 @@ async def due(database: Database, job_id: str, *, now: datetime, limit: int) -> 
 async def find(connection: AsyncConnection, job_id: str, url: str) -> FrontierUrl | None:
     """The job's entry for a URL, if it has one."""
     row = (await connection.execute(select(UrlRow).where(UrlRow.job_id == job_id, UrlRow.url == url))).first()
-    return FrontierUrl(row.seq, row.job_id, row.url, row.depth, row.attempts) if row else None
+    return FrontierUrl(row.seq, row.job_id, row.url, row.depth, row.attempts, row.moved_here) if row else None

@@ -20,7 +20,7 @@ from ingest.urls import split_url
 
 MAX_ROBOTS_BYTES = 500 * 1024  # section 2.5: at least this much must be parsed, and no more is here
 CACHE_S = 24 * 3600.0  # section 2.4
-UNREACHABLE_CACHE_S = 300.0  # before an unreachable robots.txt is asked for again
+UNREACHABLE_CACHE_S = 5.0  # before an unreachable robots.txt is asked for again: a blip must not outlast a URL's retries
 
 _MAX_ORIGINS = 10_000
 _PRODUCT_TOKEN = re.compile(r"[A-Za-z_-]+")  # section 2.2.1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from typing import Protocol
 
 from corpus.errors import IngestError, PermanentError
@@ -28,8 +29,9 @@ class SitemapWalker:
         self._parser = parser
         self._settings = settings
 
-    async def walk(self, url: str, *, limit: int) -> list[str]:
-        """Normalised page URLs, at most ``limit``, of one host: a sitemap speaks only for its own (sitemaps.org).
+    async def walk(self, url: str, *, limit: int, admits: Callable[[str], bool]) -> list[str]:
+        """Normalised page URLs that ``admits`` lets in, at most ``limit``, of one host: a sitemap speaks only for its own
+        (sitemaps.org).
 
         ``url`` is a sitemap; or any other address of a site, whose robots.txt or /sitemap.xml then tells where one is.
 
@@ -54,7 +56,8 @@ class SitemapWalker:
                 continue
             if depth < MAX_DEPTH:
                 waiting.extend((child, depth + 1) for child in _normalised(sitemap.children, authority))
-            pages |= dict.fromkeys(_normalised([entry.loc for entry in sitemap.urls], authority))
+            listed = _normalised([entry.loc for entry in sitemap.urls], authority)
+            pages |= dict.fromkeys(page for page in listed if admits(page))
         if not pages and failure is not None:
             raise failure
         return list(pages)[:limit]

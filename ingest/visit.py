@@ -14,8 +14,7 @@ from corpus.generations import NewPage
 from corpus.settings import IndexSettings
 from ingest.extract import ExtractedPage
 from ingest.fetch import Fetcher, Response
-from ingest.robots import Robots, product_token
-from ingest.urls import normalise, split_url
+from ingest.robots import UNREACHABLE_CACHE_S, Robots, product_token
 
 ACCEPT = "text/html, application/xhtml+xml, text/plain;q=0.8"
 
@@ -51,10 +50,9 @@ class Unchanged:
 
 @dataclass(frozen=True, slots=True)
 class Elsewhere:
-    """The content lives at another URL: a redirect's end, or the canonical address that the page names."""
+    """The URL redirects: the content lives at ``url``."""
 
     url: str
-    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,18 +92,14 @@ class Visitor:
     async def visit(
         self, url: str, *, collection_id: int, job_id: str, known: KnownPage | None, may_move_to: Callable[[str], bool]
     ) -> Outcome:
-        """Visit a normalised URL. ``may_move_to`` says whether a redirect's target or a canonical address may take
-        the page's place.
+        """Visit a normalised URL. ``may_move_to`` says whether a redirect's target may take its place.
 
         Raises: PermanentError, TransientError.
         """
         verdict = await self._robots.allowed(url)
         if not verdict.allowed:
             if verdict.is_transient:
-                raise TransientError(
-                    f"The robots.txt of {url} can't be read now, so nothing may be fetched. Does the site answer?",
-                    reason=verdict.reason,
-                )
+                raise _unreachable(url)
             return NotIndexed("robots_disallowed", "The site's robots.txt forbids it.")
         etag, last_modified = (known.etag, known.last_modified) if known else (None, None)
         try:
@@ -115,21 +109,22 @@ class Visitor:
         except _NotAdmitted as exc:
             return NotIndexed("redirected", exc.message)
         if response.final_url != url:
-            return Elsewhere(response.final_url, "redirected")
+            return Elsewhere(response.final_url)
         if response.not_modified and known is not None:
             return Unchanged(known.page_id, datetime.now(UTC), known.etag, known.last_modified, known.links)
-        return await self._read(response, collection_id=collection_id, job_id=job_id, known=known, may_move_to=may_move_to)
+        return await self._read(response, collection_id=collection_id, job_id=job_id, known=known)
 
     async def _admit(self, target: str, may_move_to: Callable[[str], bool]) -> None:
         """Asked before a redirect is followed: scope and robots.txt hold for its target as for any URL."""
         if not may_move_to(target):
             raise _NotAdmitted(f"It redirects to {target}, which is out of scope.")
-        if not (await self._robots.allowed(target)).allowed:
+        verdict = await self._robots.allowed(target)
+        if verdict.is_transient:
+            raise _unreachable(target)
+        if not verdict.allowed:
             raise _NotAdmitted(f"It redirects to {target}, which robots.txt forbids.")
 
-    async def _read(
-        self, response: Response, *, collection_id: int, job_id: str, known: KnownPage | None, may_move_to: Callable[[str], bool]
-    ) -> Outcome:
+    async def _read(self, response: Response, *, collection_id: int, job_id: str, known: KnownPage | None) -> Outcome:
         fetched_at = datetime.now(UTC)
         url, headers = response.final_url, response.headers
         extracted = await self._parser.extract(
@@ -139,9 +134,6 @@ class Visitor:
         links = () if extracted.nofollow or "nofollow" in directives else extracted.links
         if extracted.noindex or "noindex" in directives:
             return NotIndexed("noindex", "The page asks not to be indexed.", links=links, remove=True)
-        canonical = _on_this_host(extracted.canonical, url) if extracted.canonical else None
-        if canonical and may_move_to(canonical):
-            return Elsewhere(canonical, "canonical_elsewhere")
         etag, last_modified = headers.get("etag"), headers.get("last-modified")
         if known is not None and known.content_hash == extracted.page.content_hash:
             return Unchanged(known.page_id, fetched_at, etag, last_modified, links)
@@ -168,6 +160,11 @@ class Visitor:
         )
 
 
+def _unreachable(url: str) -> TransientError:
+    message = f"The robots.txt of {url} can't be read now, so nothing may be fetched. Does the site answer?"
+    return TransientError(message, reason="robots_unreachable", retry_after_s=UNREACHABLE_CACHE_S)
+
+
 def robots_tag(header: str, *, product: str) -> set[str]:
     """The directives of X-Robots-Tag that concern us: those for all, and those that name our product token.
 
@@ -182,13 +179,3 @@ def robots_tag(header: str, *, product: str) -> set[str]:
         if concerns_us:
             directives.add(part.strip())
     return directives | {"noindex", "nofollow"} if "none" in directives else directives
-
-
-def _on_this_host(canonical: str, url: str) -> str | None:
-    """A canonical address on the page's own host that isn't the page's own; another host's word isn't taken for ours."""
-    try:
-        target = normalise(canonical)
-    except PermanentError:
-        return None
-    same_host = split_url(target).authority == split_url(url).authority
-    return target if same_host and target != url else None

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from collections.abc import AsyncIterator, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, Self, TypeVar
 
@@ -23,7 +23,7 @@ from corpus.jobs import APPLICATION, APPLICATION_VERSION, QUEUE, WORKFLOW, enque
 from corpus.model import JobState
 from corpus.opening import Corpus
 from corpus.pages import Pages
-from ingest.crawl import DISK_FULL_PAUSE_S, Crawler
+from ingest.crawl import DISK_FULL, DISK_FULL_PAUSE_S, Crawler
 from ingest.fetch import Fetcher
 from ingest.parsing import ParserPool
 from ingest.robots import Robots
@@ -150,24 +150,28 @@ class IngestWorker:
         def ingest_job(job_id: str) -> None:
             error: str | None = None
             try:
-                more = begin(job_id)
+                more = self._patiently(begin, job_id)
                 while more:
-                    if self._stopping.is_set():
-                        raise WorkerStopping
-                    try:
-                        more = batch(job_id)
-                    except Exception as exc:
-                        if not is_disk_full(exc):
-                            raise
-                        # DBOS couldn't note the batch on the same full disk. Batches may run again, so wait for room.
-                        log.error("job %s waits: the disk of the data directory is full; free some space", job_id)
-                        self._stopping.wait(DISK_FULL_PAUSE_S)
+                    more = self._patiently(batch, job_id)
             except Exception as exc:  # one of the two outermost loops: a job that breaks must say so and not just stop
                 if self._stopping.is_set():
                     raise WorkerStopping from exc
                 log.exception("job %s broke", job_id)
                 error = f"The job broke: {exc}. The log holds the details."
-            finish(job_id, error)
+            self._patiently(finish, job_id, error)
+
+    def _patiently(self, step: Callable[..., T], job_id: str, *args: object) -> T:
+        """Run a step, and again as long as the disk is full: what the step writes, or DBOS' note of it, then finds no room.
+        Every step may run twice."""
+        while not self._stopping.is_set():
+            try:
+                return step(job_id, *args)
+            except Exception as exc:
+                if not is_disk_full(exc):
+                    raise
+                log.error("job %s waits: %s", job_id, DISK_FULL)
+                self._stopping.wait(DISK_FULL_PAUSE_S)
+        raise WorkerStopping
 
     async def _open_jobs(self) -> Sequence[str]:
         async with self._database.read() as connection:

@@ -494,7 +494,7 @@ def test_a_full_disk_is_said_to_be_one(api: Running) -> None:
 def client_of(readiness: Readiness, settings: Settings) -> httpx2.AsyncClient:
     """The application without its lifespan: in whatever state ``readiness`` says."""
     transport = httpx2.ASGITransport(create_app(settings, readiness=readiness))
-    return httpx2.AsyncClient(transport=transport, base_url="http://test")
+    return httpx2.AsyncClient(transport=transport, base_url="http://127.0.0.1")
 
 
 async def test_before_it_is_ready_it_says_so_and_when_to_come_back(settings: Settings) -> None:
@@ -535,7 +535,7 @@ async def test_without_model_and_reranker_it_is_ready_and_says_what_is_missing(
     with patch("corpus.opening.load_embedder", return_value=fake_embedder):
         async with app.router.lifespan_context(app):
             await asyncio.to_thread(until, lambda: readiness.state != "starting")
-            async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://test") as http:
+            async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://127.0.0.1") as http:
                 body = (await http.get("/readyz")).json()
                 assert (body["state"], body["model"]) == ("ready", None)
                 assert ["model" in body["degraded"][0], "reranker" in body["degraded"][1]] == [True, True]
@@ -582,3 +582,10 @@ def exercise(api: Running, strategy: Any, checks: list[Any]) -> None:
         case.call_and_validate(base_url=str(api.http.base_url).rstrip("/"), checks=checks, timeout=30)
 
     call()
+
+
+async def test_a_host_name_that_is_not_ours_is_refused(settings: Settings) -> None:
+    """DNS rebinding: a stranger's page whose name resolves to this address."""
+    async with client_of(Readiness(stage="loading the embedder"), settings) as http:
+        assert (await http.get("/healthz", headers={"Host": "evil.example"})).status_code == 400
+        assert (await http.get("/healthz", headers={"Host": "localhost:8000"})).status_code == 200

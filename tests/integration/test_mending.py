@@ -1,0 +1,36 @@
+"""The indexes are derived: each can be lost, and comes back from the database at the next start."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from corpus.search import SearchQuery
+from corpus.settings import Settings
+from tests.fakes import FakeEmbedder
+from tests.shelf import open_shelf
+
+
+def _lose(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        for file in path.parent.glob(path.name + "*"):
+            file.unlink()
+
+
+@pytest.mark.parametrize("lost", ["vectors", "lexical", "tokens"])
+async def test_a_lost_index_is_rebuilt_from_the_database(settings: Settings, fake_embedder: FakeEmbedder, lost: str) -> None:
+    async with open_shelf(settings, fake_embedder) as shelf:
+        await shelf.put("https://h/lamp", "# Lamp", "The lamp burns whale oil at night.")
+        await shelf.put("https://h/keeper", "# Keeper", "The keeper winds the clockwork.")
+        query = SearchQuery(text="whale oil lamp", collection_id=shelf.collection)
+        before = [hit.chunk.id for hit in (await shelf.searcher.search(query)).hits]
+        counts = shelf.corpus.index.counts()
+        path = getattr(shelf.corpus.directory, lost)
+    _lose(path)
+    async with open_shelf(settings, fake_embedder) as shelf:
+        assert shelf.corpus.index.counts() == counts
+        assert [hit.chunk.id for hit in (await shelf.searcher.search(query)).hits] == before
