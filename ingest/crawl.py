@@ -128,9 +128,9 @@ class Crawler:
         job = await self._job(job_id)
         if job.state.is_final:
             return
-        counted = select(UrlRow.state, func.count()).where(UrlRow.job_id == job_id).group_by(UrlRow.state)
+        counted = select(UrlRow.state, func.count().label("n")).where(UrlRow.job_id == job_id).group_by(UrlRow.state)
         async with self._database.write() as connection:
-            counts: dict[str, int] = dict((await connection.execute(counted)).tuples().all())
+            counts: dict[str, int] = {row.state: row.n for row in (await connection.execute(counted)).all()}
             good = counts.get(UrlState.INDEXED, 0) + counts.get(UrlState.UNCHANGED, 0)
             if error is None and not good and counts.get(UrlState.FAILED, 0):
                 error = "No page could be indexed; the failed URLs say why."

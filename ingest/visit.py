@@ -107,7 +107,7 @@ class Visitor:
                 url, accept=ACCEPT, etag=etag, last_modified=last_modified, admit=lambda target: self._admit(target, may_move_to)
             )
         except _NotAdmitted as exc:
-            return NotIndexed("redirected", exc.message)
+            return NotIndexed("redirected", exc.message, remove=True)
         if response.final_url != url:
             return Elsewhere(response.final_url)
         if response.not_modified and known is not None:

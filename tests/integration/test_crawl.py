@@ -1,0 +1,633 @@
+"""Whole jobs, begin to finish: the real crawler, fetcher, parser and indexes against a site that changes under them."""
+
+from __future__ import annotations
+
+import uuid
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from sqlalchemy import insert, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from corpus.database import JobRow, PageRow, UrlRow, utc_now
+from corpus.errors import StorageFull
+from corpus.generations import GenerationWriter, NewPage
+from corpus.jobs import JobSpec
+from corpus.model import IngestMode, JobState, UrlState, page_id
+from corpus.settings import IngestSettings
+from ingest import crawl, frontier
+from ingest.crawl import DISK_FULL, Crawler
+from ingest.fetch import Fetcher
+from ingest.parsing import ParserPool
+from ingest.robots import Robots
+from ingest.sitemap_walk import SitemapWalker
+from ingest.visit import Outcome, Visitor
+from tests.scripted_site import PUBLIC_IP, Reply, Request, ScriptedSite, conditional, page, raw, redirect, reset, status
+from tests.shelf import OnFlip, Shelf
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+MAX_BATCHES = 60
+INDEXED = ("indexed", None)
+UNCHANGED = ("unchanged", None)
+
+
+class Killed(BaseException):
+    """What a SIGKILL looks like from inside: nothing catches it and nothing is tidied up."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How a job ended. URLs of the site are shown as their path."""
+
+    state: JobState
+    error: str | None
+    rows: dict[str, Any]
+
+    @property
+    def outcomes(self) -> dict[str, tuple[str, str | None]]:
+        return {path: (str(row.state), row.reason) for path, row in self.rows.items()}
+
+    @property
+    def depths(self) -> dict[str, int]:
+        return {path: row.depth for path, row in self.rows.items()}
+
+
+class Ingest:
+    """Jobs on one site, run as the worker runs them but for the queue."""
+
+    def __init__(self, shelf: Shelf, site: ScriptedSite, parser: ParserPool) -> None:
+        self.shelf = shelf
+        self.site = site
+        self._parser = parser
+
+    async def submit(self, *urls: str, mode: IngestMode = IngestMode.CRAWL, **options: Any) -> str:
+        """``urls`` are paths of the site, or whole URLs."""
+        whole = [self.site.url(url) if url.startswith("/") else url for url in urls]
+        spec = JobSpec(**{"urls": whole, "mode": mode, "max_pages": 50, "max_depth": 10, **options})
+        job_id = str(uuid.uuid4())
+        row = {"id": job_id, "collection_id": self.shelf.collection, "spec": spec.model_dump(mode="json")}
+        async with self.shelf.database.write() as connection:
+            values = {**row, "state": JobState.QUEUED, "cancel_requested": False, "created_at": utc_now()}
+            await connection.execute(insert(JobRow).values(values))
+        return job_id
+
+    async def cancel(self, job_id: str) -> None:
+        async with self.shelf.database.write() as connection:
+            await connection.execute(update(JobRow).where(JobRow.id == job_id).values(cancel_requested=True))
+
+    async def work(self, job_id: str, *, after_batch: Callable[[], Awaitable[None]] | None = None, **settings: Any) -> Ended:
+        """A process's work on a job: a crawler of its own, which remembers nothing of one that ran before."""
+        chosen = IngestSettings(**{"allow_private_hosts": [PUBLIC_IP], "delay_s": 0.0, "fetch_deadline_s": 5.0, **settings})
+        async with Fetcher(settings=chosen) as fetcher:
+            robots = Robots(settings=chosen, fetcher=fetcher)
+            visitor = Visitor(
+                fetcher=fetcher,
+                robots=robots,
+                parser=self._parser,
+                tokenizer=self.shelf.corpus.embedder.tokenizer,
+                index=self.shelf.corpus.settings.index,
+                user_agent=chosen.user_agent,
+            )
+            crawler = Crawler(
+                database=self.shelf.database,
+                writer=self.shelf.writer,
+                pages=self.shelf.pages,
+                visitor=visitor,
+                sitemaps=SitemapWalker(fetcher=fetcher, robots=robots, parser=self._parser, settings=chosen),
+                settings=chosen,
+                should_stop=lambda: False,
+            )
+            if await crawler.begin(job_id):
+                for _ in range(MAX_BATCHES):
+                    if not await crawler.run_batch(job_id):
+                        break
+                    if after_batch:
+                        await after_batch()
+                else:
+                    pytest.fail(f"The job has not ended after {MAX_BATCHES} batches.")
+            await crawler.finish(job_id)
+        return await self.look(job_id)
+
+    async def run(self, *urls: str, mode: IngestMode = IngestMode.CRAWL, **options: Any) -> Ended:
+        return await self.work(await self.submit(*urls, mode=mode, **options))
+
+    async def look(self, job_id: str) -> Ended:
+        async with self.shelf.database.read() as connection:
+            job = (await connection.execute(select(JobRow).where(JobRow.id == job_id))).one()
+            rows = (await connection.execute(select(UrlRow).where(UrlRow.job_id == job_id).order_by(UrlRow.seq))).all()
+        return Ended(JobState(job.state), job.error, {self._path(row.url): row for row in rows})
+
+    async def pages(self) -> list[str]:
+        listed, _ = await self.shelf.pages.list(collection="default", limit=1000)
+        return sorted(self._path(listed_page.url) for listed_page in listed)
+
+    async def generations(self) -> dict[str, int]:
+        """The live generation of each page."""
+        async with self.shelf.database.read() as connection:
+            rows = (await connection.execute(select(PageRow.url, PageRow.live_generation))).all()
+        return {self._path(row.url): row.live_generation for row in rows}
+
+    def _path(self, url: str) -> str:
+        return url.removeprefix(self.site.url("")) if url.startswith(self.site.url("/")) else url
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def parser() -> AsyncIterator[ParserPool]:
+    async with ParserPool(timeout_s=30.0, memory_bytes=1_500_000_000) as pool:
+        yield pool
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def site() -> AsyncIterator[ScriptedSite]:
+    async with ScriptedSite() as site:
+        yield site
+
+
+@pytest.fixture
+def ingest(emptied_shelf: Shelf, site: ScriptedSite, parser: ParserPool, monkeypatch: pytest.MonkeyPatch) -> Ingest:
+    monkeypatch.setattr(crawl, "RETRY_BASE_S", 0.01)
+    monkeypatch.setattr(crawl, "DISK_FULL_PAUSE_S", 0.0)
+    return Ingest(emptied_shelf, site, parser)
+
+
+def html(name: str, *links: str, head: str = "") -> bytes:
+    anchors = "".join(f"<li><a href='{link}'>further</a></li>" for link in links)
+    text = f"<h1>{name}</h1><p>This page tells all there is to tell about {name}, and it is a page of its own.</p>"
+    document = f"<html lang=en><head><title>{name}</title>{head}</head><body><main>{text}<ul>{anchors}</ul></main></body></html>"
+    return document.encode()
+
+
+def doing(action: Callable[[], Awaitable[None]], reply: Reply) -> Reply:
+    """``reply``, after something else happened."""
+
+    async def do_and_reply(request: Request, writer: Any) -> None:
+        await action()
+        await reply(request, writer)
+
+    return do_and_reply
+
+
+def script(site: ScriptedSite, links: dict[str, Sequence[str]]) -> None:
+    for path, targets in links.items():
+        site.script(path, page(html(f"page {path}", *targets)))
+
+
+# What a crawl takes in
+
+
+async def test_a_crawl_follows_each_link_in_scope_once_with_its_depth(ingest: Ingest, site: ScriptedSite) -> None:
+    async with ScriptedSite() as other:
+        script(
+            site,
+            {
+                "/docs/": ["/docs/a", "b", "/docs/a#part", "/outside", other.url("/docs/x"), "mailto:me@a.example", "http://["],
+                "/docs/a": ["/docs/", "/docs/b", "/docs/c"],
+                "/docs/b": ["/docs/a"],
+                "/docs/c": [],
+                "/outside": [],
+            },
+        )
+        ended = await ingest.run("/docs/")
+        assert other.connections == 0
+    assert ended.state is JobState.SUCCEEDED
+    assert ended.error is None
+    assert ended.outcomes == dict.fromkeys(["/docs/", "/docs/a", "/docs/b", "/docs/c"], INDEXED)
+    assert ended.depths == {"/docs/": 0, "/docs/a": 1, "/docs/b": 1, "/docs/c": 2}
+    assert await ingest.pages() == ["/docs/", "/docs/a", "/docs/b", "/docs/c"]
+    assert Counter(site.targets) == Counter(["/robots.txt", "/docs/", "/docs/a", "/docs/b", "/docs/c"])
+    assert all(row.chunks for row in ended.rows.values())
+    assert ingest.shelf.counts() == {sum(row.chunks for row in ended.rows.values())}
+
+
+async def test_a_crawl_stops_at_its_depth(ingest: Ingest, site: ScriptedSite) -> None:
+    script(site, {"/": ["/1"], "/1": ["/2"], "/2": ["/3"], "/3": []})
+    ended = await ingest.run("/", max_depth=2)
+    assert ended.depths == {"/": 0, "/1": 1, "/2": 2}
+    assert "/3" not in site.targets
+
+
+async def test_include_and_exclude_bound_a_crawl(ingest: Ingest, site: ScriptedSite) -> None:
+    script(
+        site, {"/": ["/docs/a", "/docs/old", "/blog/a"], "/docs/a": ["/docs/b"], "/docs/b": [], "/docs/old": [], "/blog/a": []}
+    )
+    await ingest.run("/", include=["*/docs/*"], exclude=["*/old"])
+    assert await ingest.pages() == ["/", "/docs/a", "/docs/b"]
+    assert not {"/docs/old", "/blog/a"} & set(site.targets)
+
+
+async def test_a_crawl_keeps_its_page_budget(ingest: Ingest, site: ScriptedSite) -> None:
+    script(site, {"/": ["/a", "/b", "/c"], "/a": ["/d"], "/b": [], "/c": [], "/d": []})
+    ended = await ingest.run("/", max_pages=3)
+    assert ended.outcomes == {"/": INDEXED, "/a": INDEXED, "/b": INDEXED}
+    assert not {"/c", "/d"} & set(site.targets)
+
+
+async def test_all_start_urls_are_visited_even_beyond_the_budget(ingest: Ingest, site: ScriptedSite) -> None:
+    script(site, {"/a": ["/c"], "/b": [], "/c": []})
+    await ingest.run("/a", "/b", max_pages=1)
+    assert await ingest.pages() == ["/a", "/b"]
+
+
+async def test_in_page_mode_no_link_is_followed(ingest: Ingest, site: ScriptedSite) -> None:
+    script(site, {"/a": ["/b"], "/b": []})
+    await ingest.run("/a", mode=IngestMode.PAGE)
+    assert await ingest.pages() == ["/a"]
+
+
+async def test_what_robots_txt_forbids_is_skipped_and_never_requested(ingest: Ingest, site: ScriptedSite) -> None:
+    site.script("/robots.txt", page(b"User-agent: *\nDisallow: /private", content_type="text/plain"))
+    script(site, {"/": ["/private/a", "/moved"], "/private/a": [], "/private/b": []})
+    site.script("/moved", redirect("/private/b"))
+    ended = await ingest.run("/")
+    assert ended.outcomes == {
+        "/": INDEXED,
+        "/private/a": ("skipped", "robots_disallowed"),
+        "/moved": ("skipped", "redirected"),
+    }
+    assert not {"/private/a", "/private/b"} & set(site.targets)
+
+
+# Redirects
+
+
+async def test_redirects_index_their_target_once(ingest: Ingest, site: ScriptedSite) -> None:
+    script(site, {"/": ["/one", "/two"], "/target": []})
+    site.script("/one", redirect("/target"))
+    site.script("/two", redirect("/target", code=301))
+    ended = await ingest.run("/", max_pages=3)  # a page that only changed its address costs no budget
+    skipped = ("skipped", "redirected")
+    assert ended.outcomes == {"/": INDEXED, "/one": skipped, "/two": skipped, "/target": INDEXED}
+    assert ended.depths["/target"] == 1
+    assert await ingest.pages() == ["/", "/target"]
+    assert site.url("/target") in ended.rows["/one"].message
+
+
+async def test_a_chain_of_ever_new_redirects_ends(ingest: Ingest, site: ScriptedSite) -> None:
+    script(site, {"/": ["/hop/0"]})
+    site.script("/hop/0", redirect("/hop/1"))
+    for n in range(1, 200):  # each is a page to who is led there, and a redirect to who comes for it
+        site.script(f"/hop/{n}", page(html(f"hop {n}")), redirect(f"/hop/{n + 1}"))
+    ended = await ingest.run("/")
+    assert ended.state is JobState.SUCCEEDED
+    assert ended.outcomes == {"/": INDEXED, "/hop/0": ("skipped", "redirected"), "/hop/1": ("failed", "redirects_again")}
+
+
+async def test_a_loop_of_redirects_fails_without_retries(ingest: Ingest, site: ScriptedSite) -> None:
+    script(site, {"/": ["/a"]})
+    site.script("/a", redirect("/b"))
+    site.script("/b", redirect("/a"))
+    ended = await ingest.run("/")
+    assert ended.outcomes == {"/": INDEXED, "/a": ("failed", "too_many_redirects")}
+
+
+async def test_a_start_url_that_redirects_out_of_scope_fails_the_job_and_names_the_target(
+    ingest: Ingest, site: ScriptedSite
+) -> None:
+    async with ScriptedSite() as other:
+        other.script("/new", page(html("elsewhere")))
+        site.script("/", redirect(other.url("/new")))
+        ended = await ingest.run("/")
+        assert ended.state is JobState.FAILED
+        assert ended.error is not None
+        assert other.url("/new") in ended.error
+        assert "/new" not in other.targets
+    assert await ingest.pages() == []
+
+
+# A second crawl
+
+
+async def test_a_page_that_moved_is_no_longer_under_its_old_url(ingest: Ingest, site: ScriptedSite) -> None:
+    script(site, {"/": ["/old"], "/old": [], "/new": []})
+    await ingest.run("/")
+    assert await ingest.pages() == ["/", "/old"]
+    site.script("/old", redirect("/new"))
+    ended = await ingest.run("/")
+    assert ended.outcomes == {"/": UNCHANGED, "/old": ("skipped", "redirected"), "/new": INDEXED}
+    assert await ingest.pages() == ["/", "/new"]
+
+
+@pytest.mark.parametrize(
+    ("reply", "outcome"),
+    [
+        (status(404), ("failed", "http_404")),
+        (status(410), ("failed", "http_410")),
+        (page(html("secret", head="<meta name=robots content=noindex>")), ("skipped", "noindex")),
+        (page(html("secret"), x_robots_tag="noindex"), ("skipped", "noindex")),
+    ],
+    ids=["404", "410", "meta", "header"],
+)
+async def test_a_page_that_is_gone_or_unwanted_is_removed(
+    ingest: Ingest, site: ScriptedSite, reply: Reply, outcome: tuple[str, str]
+) -> None:
+    script(site, {"/": ["/secret"], "/secret": []})
+    await ingest.run("/")
+    assert await ingest.pages() == ["/", "/secret"]
+    site.script("/secret", reply)
+    ended = await ingest.run("/")
+    assert ended.outcomes == {"/": UNCHANGED, "/secret": outcome}
+    assert await ingest.pages() == ["/"]
+    assert ingest.shelf.counts() == {1}
+
+
+@pytest.mark.parametrize("reply", [status(403), status(503), reset()], ids=["403", "503", "reset"])
+async def test_a_page_that_only_fails_is_kept(ingest: Ingest, site: ScriptedSite, reply: Reply) -> None:
+    script(site, {"/": ["/a"], "/a": []})
+    await ingest.run("/")
+    site.script("/a", reply)
+    ended = await ingest.run("/")
+    assert ended.outcomes["/a"][0] == "failed"
+    assert await ingest.pages() == ["/", "/a"]
+
+
+async def test_a_page_with_new_text_is_replaced(ingest: Ingest, site: ScriptedSite) -> None:
+    site.script("/", page(html("summer")), page(html("winter")))
+    await ingest.run("/")
+    before = await ingest.generations()
+    ended = await ingest.run("/")
+    assert ended.outcomes == {"/": INDEXED}
+    assert (await ingest.generations())["/"] > before["/"]
+    assert [hit.chunk.title for hit in await ingest.shelf.search("winter summer")] == ["winter"]
+
+
+async def test_304_means_unchanged_and_the_stored_links_are_followed(ingest: Ingest, site: ScriptedSite) -> None:
+    site.script("/", conditional(html("start", "/child"), '"one"'))
+    script(site, {"/child": []})
+    await ingest.run("/")
+    before = await ingest.generations()
+    for _ in range(2):  # a second time too: what was known of the page is still known after a 304
+        site.requests.clear()
+        ended = await ingest.run("/")
+        assert ended.state is JobState.SUCCEEDED
+        assert ended.outcomes == {"/": UNCHANGED, "/child": UNCHANGED}
+        (request,) = [request for request in site.requests if request.target == "/"]
+        assert request.headers["if-none-match"] == '"one"'
+    assert await ingest.generations() == before
+
+
+async def test_the_same_text_without_validators_is_unchanged_too(ingest: Ingest, site: ScriptedSite) -> None:
+    script(site, {"/": ["/child"], "/child": []})
+    await ingest.run("/")
+    before = await ingest.generations()
+    site.script("/child", page(html("page /child", "/grandchild")))  # the text is the same, but there is a new link
+    script(site, {"/grandchild": []})
+    ended = await ingest.run("/")
+    assert ended.outcomes["/"] == UNCHANGED
+    assert ended.outcomes["/grandchild"] == INDEXED
+    assert (await ingest.generations())["/"] == before["/"]
+
+
+async def test_an_etag_that_is_not_ascii_does_not_break_the_second_crawl(ingest: Ingest, site: ScriptedSite) -> None:
+    body = html("start", "/child")
+    head = b'HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: %d\r\nETag: "caf\xe9"\r\n\r\n' % len(body)
+    site.script("/", raw(head + body))
+    script(site, {"/child": []})
+    await ingest.run("/")
+    ended = await ingest.run("/")
+    assert ended.outcomes == {"/": UNCHANGED, "/child": UNCHANGED}
+
+
+# Failures
+
+
+@pytest.mark.parametrize(("reply", "reason"), [(status(503), "http_503"), (reset(), "connection_lost")], ids=["503", "reset"])
+async def test_a_passing_failure_is_tried_again_and_then_given_up(
+    ingest: Ingest, site: ScriptedSite, reply: Reply, reason: str
+) -> None:
+    script(site, {"/": ["/flaky", "/down"]})
+    site.script("/flaky", reply, page(html("at last", "/child")))
+    site.script("/down", reply)
+    script(site, {"/child": []})
+    ended = await ingest.work(await ingest.submit("/"), max_attempts=3)
+    assert ended.state is JobState.SUCCEEDED
+    assert ended.outcomes == {"/": INDEXED, "/flaky": INDEXED, "/down": ("failed", reason), "/child": INDEXED}
+    assert (site.targets.count("/flaky"), site.targets.count("/down")) == (2, 3)
+    assert await ingest.pages() == ["/", "/child", "/flaky"]
+
+
+async def test_a_job_without_a_single_page_fails_and_says_so(ingest: Ingest, site: ScriptedSite) -> None:
+    ended = await ingest.run("/nothing-here")
+    assert ended.state is JobState.FAILED
+    assert ended.error == "No page could be indexed; the failed URLs say why."
+    assert site.targets.count("/nothing-here") == 1  # a 404 is no passing failure
+
+
+@pytest.mark.parametrize("mode", [IngestMode.CRAWL, IngestMode.PAGE])
+async def test_one_bad_url_among_several_is_recorded_and_the_rest_is_indexed(
+    ingest: Ingest, site: ScriptedSite, mode: IngestMode
+) -> None:
+    script(site, {"/a": [], "/b": []})
+    ended = await ingest.run("/a", "http://exa mple/", "/b", mode=mode)
+    assert ended.state is JobState.SUCCEEDED
+    assert ended.outcomes == {"/a": INDEXED, "http://exa mple/": ("failed", "bad_url"), "/b": INDEXED}
+
+
+async def test_an_unexpected_error_costs_one_page_alone(
+    ingest: Ingest, site: ScriptedSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    visit = Visitor.visit
+
+    async def odd_visit(self: Visitor, url: str, **options: Any) -> Outcome:
+        if url.endswith("/odd"):
+            raise RuntimeError("nobody thought of this")
+        return await visit(self, url, **options)
+
+    monkeypatch.setattr(Visitor, "visit", odd_visit)
+    script(site, {"/": ["/a", "/odd", "/b"], "/a": [], "/odd": [], "/b": []})
+    ended = await ingest.run("/")
+    assert ended.state is JobState.SUCCEEDED
+    assert ended.outcomes == {"/": INDEXED, "/a": INDEXED, "/odd": ("failed", "unexpected"), "/b": INDEXED}
+    assert "nobody thought of this" in ended.rows["/odd"].message
+
+
+async def test_a_write_that_the_indexes_lost_is_tried_again(
+    ingest: Ingest, site: ScriptedSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    index = ingest.shelf.corpus.index
+    found_missing: list[Sequence[str]] = []
+    missing = index.missing
+
+    def forgetful(ids: Sequence[str]) -> Any:
+        if found_missing:
+            return missing(ids)
+        found_missing.append(ids)
+        return set(ids)
+
+    monkeypatch.setattr(index, "missing", forgetful)
+    script(site, {"/": ["/a"], "/a": []})
+    ended = await ingest.run("/")
+    assert {path: row.state for path, row in ended.rows.items()} == {"/": "indexed", "/a": "indexed"}
+    assert site.targets.count("/") == 2
+    assert ingest.shelf.counts() == {2}
+
+
+# Ends before the end
+
+
+async def test_a_cancelled_job_ends_early_and_keeps_what_was_indexed(ingest: Ingest, site: ScriptedSite) -> None:
+    children = [f"/{n}" for n in range(12)]
+    script(site, {"/": children, **{child: [] for child in children}})
+    job_id = await ingest.submit("/")
+    site.script("/3", doing(lambda: ingest.cancel(job_id), page(html("page /3"))))
+    ended = await ingest.work(job_id, concurrency=1)
+    assert ended.state is JobState.CANCELLED
+    assert ended.error is None
+    assert "/" in await ingest.pages()
+    assert set(await ingest.pages()) == {path for path, outcome in ended.outcomes.items() if outcome == INDEXED}
+    assert not {"/5", "/11"} & set(site.targets)
+    assert ended.rows["/11"].state == UrlState.PENDING
+
+
+async def test_a_job_cancelled_before_it_began_requests_nothing(ingest: Ingest, site: ScriptedSite) -> None:
+    job_id = await ingest.submit("/")
+    await ingest.cancel(job_id)
+    ended = await ingest.work(job_id)
+    assert ended.state is JobState.CANCELLED
+    assert site.connections == 0
+
+
+async def test_a_full_disk_makes_the_job_wait_and_say_so(
+    ingest: Ingest, site: ScriptedSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commit = GenerationWriter.commit
+    commits = 0
+
+    async def full_once(self: GenerationWriter, pages: Sequence[NewPage], *, on_flip: OnFlip) -> None:
+        nonlocal commits
+        commits += 1
+        if commits == 1:
+            raise StorageFull("full")
+        await commit(self, pages, on_flip=on_flip)
+
+    monkeypatch.setattr(GenerationWriter, "commit", full_once)
+    script(site, {"/": []})
+    job_id = await ingest.submit("/")
+    seen: list[tuple[str | None, dict[str, tuple[str, str | None]]]] = []
+
+    async def look() -> None:
+        now = await ingest.look(job_id)
+        seen.append((now.error, now.outcomes))
+
+    ended = await ingest.work(job_id, after_batch=look)
+    assert seen == [(DISK_FULL, {"/": ("pending", None)}), (None, {"/": INDEXED})]
+    assert ended.state is JobState.SUCCEEDED
+    assert ended.error is None
+    assert ended.rows["/"].attempts == 0
+
+
+async def test_a_job_killed_before_a_commit_is_resumed(
+    ingest: Ingest, site: ScriptedSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script(site, {"/": ["/a", "/b"], "/a": ["/c"], "/b": [], "/c": []})
+    job_id = await ingest.submit("/")
+    commit = GenerationWriter.commit
+
+    async def killed(self: GenerationWriter, pages: Sequence[NewPage], *, on_flip: OnFlip) -> None:
+        if any(new.url.endswith(("/a", "/b")) for new in pages):
+            raise Killed
+        await commit(self, pages, on_flip=on_flip)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(GenerationWriter, "commit", killed)
+        with pytest.raises(BaseExceptionGroup):
+            await ingest.work(job_id)
+    assert await ingest.pages() == ["/"]
+    await assert_resumed(ingest, site, job_id)
+
+
+async def test_a_job_killed_in_the_middle_of_a_flip_is_resumed(
+    ingest: Ingest, site: ScriptedSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The chunks are in the indexes by then, and the page, its URL's outcome or its links may only come together."""
+    script(site, {"/": ["/a", "/b"], "/a": ["/c"], "/b": [], "/c": []})
+    job_id = await ingest.submit("/")
+    add = frontier.add
+
+    async def killed(connection: AsyncConnection, job: str, urls: Any, *, depth: int, budget: int, **more: Any) -> int:
+        if depth == 2:  # the links of /a: its page and outcome are written, but not committed
+            raise Killed
+        return await add(connection, job, urls, depth=depth, budget=budget, **more)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(frontier, "add", killed)
+        with pytest.raises(BaseExceptionGroup):
+            await ingest.work(job_id)
+    assert "/a" not in await ingest.pages()
+    assert (await ingest.look(job_id)).rows["/a"].state == UrlState.PENDING
+    await assert_resumed(ingest, site, job_id)
+
+
+async def assert_resumed(ingest: Ingest, site: ScriptedSite, job_id: str) -> None:
+    """A new process finishes the job: every page is there once, and what was done is not done again."""
+    assert (await ingest.look(job_id)).state is JobState.RUNNING
+    before = await ingest.generations()
+    await ingest.shelf.writer.sweep(abandoned_before=utc_now())  # as every start does
+    ended = await ingest.work(job_id)
+    assert ended.state is JobState.SUCCEEDED
+    assert ended.outcomes == dict.fromkeys(["/", "/a", "/b", "/c"], INDEXED)
+    assert await ingest.pages() == ["/", "/a", "/b", "/c"]
+    assert (await ingest.generations())["/"] == before["/"]
+    assert site.targets.count("/") == 1
+    assert ingest.shelf.counts() == {sum(row.chunks for row in ended.rows.values())}
+    assert await ingest.shelf.pages.counts() == {"pages": 4, "chunks": 4, "awaiting_sweep": 0}
+
+
+async def test_a_page_that_another_job_wrote_meanwhile_is_superseded(
+    ingest: Ingest, site: ScriptedSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = GenerationWriter._write
+    raced = False
+
+    async def raced_write(self: GenerationWriter, pending: Any) -> None:
+        nonlocal raced
+        await write(self, pending)
+        if not raced:
+            raced = True
+            await ingest.shelf.put(site.url("/"), "Somebody else was quicker.")
+
+    monkeypatch.setattr(GenerationWriter, "_write", raced_write)
+    script(site, {"/": ["/a"], "/a": []})
+    ended = await ingest.run("/")
+    assert ended.outcomes == {"/": ("skipped", "superseded"), "/a": INDEXED}
+    assert "Somebody else" in (await ingest.shelf.pages.text(page_id(ingest.shelf.collection, site.url("/"))))[0]
+
+
+# Sitemaps
+
+
+def sitemap(*urls: str) -> Reply:
+    listed = "".join(f"<url><loc>{url}</loc></url>" for url in urls)
+    document = f'<?xml version="1.0"?><urlset xmlns="http://www.sitemaps.org/schemas/sitemap/0.9">{listed}</urlset>'
+    return page(document.encode(), content_type="application/xml")
+
+
+async def test_a_sitemaps_pages_are_chosen_before_they_are_counted(ingest: Ingest, site: ScriptedSite) -> None:
+    paths = ["/blog/1", "/blog/2", "/docs/old", "/docs/1", "/docs/2", "/docs/3"]
+    script(site, {path: ["/docs/unlisted"] for path in paths})
+    site.script("/sitemap.xml", sitemap(*map(site.url, paths)))
+    ended = await ingest.run("/sitemap.xml", mode=IngestMode.SITEMAP, include=["*/docs/*"], exclude=["*/old"], max_pages=2)
+    assert ended.state is JobState.SUCCEEDED
+    assert ended.outcomes == {"/docs/1": INDEXED, "/docs/2": INDEXED}
+    assert Counter(site.targets) == Counter(["/robots.txt", "/sitemap.xml", "/docs/1", "/docs/2"])
+
+
+async def test_a_sitemap_speaks_only_for_its_own_host(ingest: Ingest, site: ScriptedSite) -> None:
+    async with ScriptedSite() as other:
+        other.script("/a", page(html("foreign")))
+        script(site, {"/a": []})
+        site.script("/robots.txt", page(f"Sitemap: {site.url('/list.xml')}".encode(), content_type="text/plain"))
+        site.script("/list.xml", sitemap(other.url("/a"), site.url("/a")))
+        ended = await ingest.run("/", mode=IngestMode.SITEMAP, max_pages=1)
+        assert other.connections == 0
+    assert ended.outcomes == {"/a": INDEXED}
+
+
+async def test_a_sitemap_that_cannot_be_read_fails_the_job(ingest: Ingest, site: ScriptedSite) -> None:
+    ended = await ingest.run("/sitemap.xml", mode=IngestMode.SITEMAP)
+    assert ended.state is JobState.FAILED
+    assert ended.outcomes == {"/sitemap.xml": ("failed", "http_404")}
