@@ -5,11 +5,13 @@ from __future__ import annotations
 import argparse
 import json
 import shutil
+import signal
 import sys
 import tempfile
 import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 from bench import footprint, generation, ingest, machine, search, startup
@@ -39,6 +41,7 @@ def main() -> int:
     results = Results()
     began = time.monotonic()
     status = 0
+    signal.signal(signal.SIGTERM, _interrupt)  # else the processes that were started would outlive this one
     try:
         run(arguments, results)
     except (BenchError, FootnoteError, OSError) as exc:
@@ -118,6 +121,10 @@ def measure_all(arguments: argparse.Namespace, results: Results, work: Path) -> 
     ]
 
 
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
 def _verdicts(sections: list[Section]) -> list[dict[str, Any]]:
     return [
         {"section": section.title, "what": line.what, "figure": line.judged, "goal": str(line.goal), "verdict": line.verdict}
@@ -136,7 +143,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("site", type=Path, metavar="SITE", help="a folder of HTML pages, which is served on loopback")
     parser.add_argument("--pages", type=_positive, default=60, help="pages crawled at most (60)")
     parser.add_argument("--queries", type=_positive, default=50, help="searches (50)")
-    parser.add_argument("--questions", type=_positive, default=18, help="answers, of which the first two are warm-ups (18)")
+    parser.add_argument("--questions", type=_positive, default=20, help="answers, of which the first two are warm-ups (20)")
     parser.add_argument("--seed", type=int, default=1, help="of the choice of queries and questions (1)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures here")
     return parser.parse_args()

@@ -14,6 +14,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 from typing import Any, Self
 
@@ -86,6 +87,13 @@ class CleanProcess:
             self._unread += part
         line, _, self._unread = self._unread.partition(b"\n")
         return line
+
+
+def together(*calls: Callable[[], object]) -> None:
+    """Run calls to several processes side by side, such as their loading, which takes seconds each. Raises what they raise."""
+    with ThreadPoolExecutor(max_workers=len(calls)) as pool:
+        for future in [pool.submit(call) for call in calls]:
+            future.result()
 
 
 def serve_requests(handlers: Mapping[str, Handler]) -> None:

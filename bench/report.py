@@ -96,6 +96,13 @@ def tokens_per_s(arrivals_s: Sequence[float]) -> float:
     return (len(arrivals_s) - 1) / (arrivals_s[-1] - arrivals_s[0])
 
 
+def tokens_per_s_of_all(answers: Iterable[Sequence[float]]) -> float:
+    """The pace over several answers, each weighing as much as it is long: short ones measure it together."""
+    spans = [(len(arrivals_s) - 1, arrivals_s[-1] - arrivals_s[0]) for arrivals_s in answers if len(arrivals_s) > 1]
+    took_s = sum(span_s for _, span_s in spans)
+    return sum(tokens for tokens, _ in spans) / took_s if took_s > 0 else 0.0
+
+
 def stages_of_log(log: str, *, began_at_s: float) -> dict[str, float]:
     """Seconds of each stage of a start, in order, from the service's log. ``began_at_s``: the process's start, Unix time.
 

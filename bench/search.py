@@ -6,9 +6,10 @@ import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
-from bench.clean_process import WAIT_POLICIES, CleanProcess
+from bench.clean_process import WAIT_POLICIES, CleanProcess, together
 from bench.http import Api, Body
 from bench.machine import OtherLoad
 from bench.report import Goal, Line, Section, median, p50_p95, percentile, ratio
@@ -59,9 +60,12 @@ def measure(url: str, queries: Sequence[str], *, settings: Settings, folder: str
             name: stack.enter_context(CleanProcess("bench.bare_search", environment=policy))
             for name, policy in WAIT_POLICIES.items()
         }
-        for process, copy in zip(bare.values(), copies, strict=True):
+
+        def load(process: CleanProcess, copy: Path) -> None:
             paths = {"vectors": str(copy / "vectors.db"), "lexical": str(copy / "lexical")}
             figures.indexed = process.call("load", timeout_s=LOAD_TIMEOUT_S, folder=folder, device=device, **paths)
+
+        together(*(partial(load, process, copy) for process, copy in zip(bare.values(), copies, strict=True)))
 
         def ask_bare(policy: str, text: str) -> Body:
             where = "collection_id == 1"  # the default collection, which the crawl wrote to
@@ -74,7 +78,7 @@ def measure(url: str, queries: Sequence[str], *, settings: Settings, folder: str
             for policy in bare:
                 ask_bare(policy, text)
         deadline = time.monotonic() + BUDGET_S
-        with OtherLoad() as load:
+        with OtherLoad() as other:
             for text in queries:
                 figures.plain_ms.append(_search(api, text, rerank=False)[0])
                 for policy in bare:
@@ -85,7 +89,7 @@ def measure(url: str, queries: Sequence[str], *, settings: Settings, folder: str
                 figures.queries += 1
                 if time.monotonic() > deadline:
                     break
-        figures.other_cores = load.cores
+        figures.other_cores = other.cores
     return figures
 
 

@@ -21,7 +21,7 @@ def section(first: StartTimes, second: StartTimes) -> Section:
             ),
         ],
         (
-            "The language model loads beside the embedder; its stage is what is left to wait for.",
-            f"Cores busy with something else: {first.other_cores:.1f} in the first start, {second.other_cores:.1f} in this one.",
+            "A stage also waits for what loads beside it: the language model, from the start on.",
+            f"Cores busy elsewhere: {first.other_cores:.1f} in the first start, {second.other_cores:.1f} in this one.",
         ),
     )

@@ -21,6 +21,7 @@ from bench.report import (
     stages_of_log,
     table,
     tokens_per_s,
+    tokens_per_s_of_all,
 )
 from bench.stored import StoredChunk, fragment, queries_from, questions_from
 
@@ -99,6 +100,11 @@ def test_a_ratio_to_nothing_is_none() -> None:
 def test_the_pace_leaves_out_the_wait_for_the_first_token() -> None:
     assert tokens_per_s([5.0, 5.1, 5.2, 5.3]) == pytest.approx(10.0)
     assert tokens_per_s([5.0]) == tokens_per_s([]) == tokens_per_s([5.0, 5.0]) == 0.0
+
+
+def test_short_answers_measure_the_pace_together() -> None:
+    assert tokens_per_s_of_all([[1.0, 1.1, 1.2], [9.0, 9.2], [4.0], []]) == pytest.approx(3 / 0.4)
+    assert tokens_per_s_of_all([]) == tokens_per_s_of_all([[1.0]]) == 0.0
 
 
 def test_stages_are_read_from_the_services_log() -> None:
