@@ -48,6 +48,7 @@ def main() -> int:
         print(f"The benchmark broke off: {exc}", file=sys.stderr)
         status = 1
     except KeyboardInterrupt:
+        print("The benchmark was interrupted.", file=sys.stderr)
         status = 130
     took_s = time.monotonic() - began
     if results.sections:
