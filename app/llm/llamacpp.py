@@ -66,7 +66,7 @@ class LlamaCppModel:
 
     @classmethod
     def load(cls, *, path: Path, settings: LlmSettings) -> LlamaCppModel:
-        """Load the weights (seconds) and warm every slot. Blocks."""
+        """Load the weights. Blocks for seconds, and holds the interpreter all that while."""
         # Spinning threads fall to 1–2 tokens/s as soon as anything else uses the cores. Read when OpenMP first loads.
         os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
         import xllamacpp
