@@ -23,7 +23,7 @@ from corpus.database import ChunkRow, Database, FactRow, GenerationRow, PageRow,
 from corpus.embedding import Embedder, Embedding
 from corpus.errors import StorageFull, TransientError
 from corpus.model import ChunkSpan, PageText, chunk_id, page_id
-from corpus.store import ChunkIndex, IndexRow
+from corpus.store import ChunkIndex, IndexRow, headings_text
 
 log = logging.getLogger(__name__)
 
@@ -260,6 +260,6 @@ def _index_row(pending: Pending, chunk: ChunkSpan) -> IndexRow:
         collection_id=new.collection_id,
         url=new.url,
         language=new.page.language or "",
-        headings=" ".join((new.page.title, *chunk.heading_path)),
+        headings=headings_text(new.page.title, chunk.heading_path),
         text=new.page.text[chunk.start : chunk.end],
     )

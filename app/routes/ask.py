@@ -11,7 +11,7 @@ from fastapi.responses import StreamingResponse
 
 from app.answering import Answer, AnswerEvent, Draft, Retrieved
 from app.routes.problems import problems
-from app.routes.sse import EVENT_STREAM, event, failure_event
+from app.routes.sse import EVENT_STREAM, HEADERS, event, failure_event
 from app.schemas import AskRequest, AskResponse, HitBody
 from app.state import CurrentService, Service
 from corpus.errors import FootnoteError, InvalidInput
@@ -39,9 +39,7 @@ async def ask(body: AskRequest, service: CurrentService) -> Any:
         text=body.question, collection_id=collection, url_prefix=body.filters.url_prefix, language=body.filters.language
     )
     if body.stream:
-        return StreamingResponse(
-            _events(service, query), media_type=EVENT_STREAM, headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-        )
+        return StreamingResponse(_events(service, query), media_type=EVENT_STREAM, headers=HEADERS)
     async with aclosing(service.answerer.ask(query)) as events:
         answer = [e async for e in events][-1]
     assert isinstance(answer, Answer)
