@@ -72,6 +72,7 @@ class LlamaCppModel:
         import xllamacpp
 
         threads = settings.threads or max(1, (os.cpu_count() or 2) // 2 if (os.cpu_count() or 2) > 4 else (os.cpu_count() or 2))
+        gpu = next((d["description"] for d in xllamacpp.get_device_info() if "GPU" in str(d.get("type", ""))), None)
         params = xllamacpp.CommonParams()
         params.model.path = str(path)
         params.n_parallel = settings.slots
@@ -80,6 +81,10 @@ class LlamaCppModel:
         params.n_gpu_layers = settings.gpu_layers
         params.cpuparams.n_threads = threads
         params.cpuparams_batch.n_threads = threads
+        # An empty run to warm up, and a trial allocation to find what fits, took half of the load (2.7 → 1.4 s). The first
+        # gains nothing that the first answer doesn't bring; the second matters only where layers go to a GPU.
+        params.warmup = False
+        params.fit_params = gpu is not None
         params.verbosity = 0
         params.endpoint_slots = False
         params.endpoint_metrics = False
@@ -90,13 +95,10 @@ class LlamaCppModel:
             raise ModelMissing(f"llama.cpp can't load {path}: {exc}. Is it a GGUF file that this version knows?") from exc
         builtin = settings.model == GEMMA
         style: Literal["completion", "chat"] = "completion" if builtin else "chat"
-        device = next(
-            (d["description"] for d in xllamacpp.get_device_info() if "GPU" in str(d.get("type", ""))), f"cpu, {threads} threads"
-        )
         facts = ModelFacts(
             name=GEMMA if builtin else path.stem,
             engine="llama.cpp",
-            device=device,
+            device=gpu or f"cpu, {threads} threads",
             quantisation="Q4_K_M" if builtin else "as in the file",
             context_tokens=settings.context_tokens,
             style=style,
