@@ -256,6 +256,8 @@ class CollectionList(BaseModel):
 
 
 class PageBody(BaseModel):
+    """``published_at`` and ``modified_at`` are what the page says of itself; ``notes`` tell what a limit cut short."""
+
     id: str
     collection: str
     url: str
@@ -263,6 +265,9 @@ class PageBody(BaseModel):
     language: str | None
     content_hash: str
     fetched_at: datetime
+    published_at: datetime | None
+    modified_at: datetime | None
+    notes: list[str]
     chunks: int
     characters: int
 

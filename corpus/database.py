@@ -31,6 +31,7 @@ from sqlalchemy import (
     UniqueConstraint,
     create_engine,
     event,
+    false,
 )
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
@@ -72,6 +73,45 @@ class CollectionRow(Base):
     created_at: Mapped[datetime]
 
 
+class SourceRow(Base):
+    """What jobs are run over: the same URLs, mode and patterns in the same collection. Its id is a hash of these, so that
+    every run of it is known as one of the same source. With ``every_s`` it is run again by itself, next at ``next_at``."""
+
+    __tablename__ = "sources"
+    __table_args__ = (Index("ix_sources_next", "next_at"),)
+
+    id: Mapped[str] = mapped_column(String(32), primary_key=True)
+    collection_id: Mapped[int] = mapped_column(ForeignKey("collections.id"))
+    spec: Mapped[dict[str, Any]]
+    every_s: Mapped[int | None]
+    next_at: Mapped[datetime | None]
+    created_at: Mapped[datetime]
+
+
+class PageSourceRow(Base):
+    """That a source led to a page, and the last of its jobs that did. A page that no source leads to any more goes."""
+
+    __tablename__ = "page_sources"
+    __table_args__ = (Index("ix_page_sources_source", "source_id", "job_id"),)
+
+    page_id: Mapped[str] = mapped_column(String(32), primary_key=True)
+    source_id: Mapped[str] = mapped_column(String(32), primary_key=True)
+    job_id: Mapped[str] = mapped_column(String(36))
+
+
+class AliasRow(Base):
+    """Another URL of a page: one that redirects to it, names it as canonical, or shows the same text."""
+
+    __tablename__ = "aliases"
+    __table_args__ = (Index("ix_aliases_page", "page_id"),)
+
+    collection_id: Mapped[int] = mapped_column(ForeignKey("collections.id"), primary_key=True)
+    url: Mapped[str] = mapped_column(Text, primary_key=True)
+    page_id: Mapped[str] = mapped_column(String(32))
+    kind: Mapped[str] = mapped_column(String(12))  # redirect, canonical or duplicate
+    seen_at: Mapped[datetime]
+
+
 class PageRow(Base):
     """A URL within a collection. It is visible to readers exactly while ``live_generation`` is set."""
 
@@ -97,6 +137,7 @@ class GenerationRow(Base):
     __table_args__ = (
         Index("ix_generations_page", "page_id"),
         Index("ix_generations_state", "state"),
+        *(Index(f"ix_generations_simhash_{band}", f"simhash_{band}") for band in range(4)),
         {"sqlite_autoincrement": True},
     )
 
@@ -114,6 +155,14 @@ class GenerationRow(Base):
     last_modified: Mapped[str | None] = mapped_column(Text)
     fetched_at: Mapped[datetime]
     chunk_count: Mapped[int]
+    published_at: Mapped[datetime | None]  # as the page says
+    modified_at: Mapped[datetime | None]
+    notes: Mapped[list[Any] | None]  # what a limit cut short, for people
+    # The text's SimHash in four bands of 16 bits: texts at most 3 bits apart share one of them. All or none are set.
+    simhash_0: Mapped[int | None]
+    simhash_1: Mapped[int | None]
+    simhash_2: Mapped[int | None]
+    simhash_3: Mapped[int | None]
 
 
 class ChunkRow(Base):
@@ -142,8 +191,15 @@ class JobRow(Base):
     id: Mapped[str] = mapped_column(String(36), primary_key=True)
     collection_id: Mapped[int] = mapped_column(ForeignKey("collections.id"))
     spec: Mapped[dict[str, Any]]
+    source_id: Mapped[str | None] = mapped_column(String(32))
     state: Mapped[str] = mapped_column(String(12))
     cancel_requested: Mapped[bool] = mapped_column(Boolean, default=False)
+    pause_requested: Mapped[bool] = mapped_column(Boolean, default=False, server_default=false())
+    run: Mapped[int] = mapped_column(
+        Integer, default=1, server_default="1"
+    )  # counts its workflows: resumed and retried jobs get new ones
+    removed: Mapped[int] = mapped_column(Integer, default=0, server_default="0")  # pages that vanished from the source
+    notes: Mapped[list[Any] | None]  # what people should know of how it went
     error: Mapped[str | None] = mapped_column(Text)
     created_at: Mapped[datetime]
     started_at: Mapped[datetime | None]
@@ -154,7 +210,11 @@ class UrlRow(Base):
     """One URL that a job knows of: the durable frontier and, afterwards, the log of what happened."""
 
     __tablename__ = "urls"
-    __table_args__ = (UniqueConstraint("job_id", "url"), Index("ix_urls_state", "job_id", "state"))
+    __table_args__ = (
+        UniqueConstraint("job_id", "url"),
+        Index("ix_urls_state", "job_id", "state"),
+        Index("ix_urls_url", "url"),
+    )
 
     seq: Mapped[int] = mapped_column(Integer, primary_key=True)
     job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id"))
@@ -169,6 +229,10 @@ class UrlRow(Base):
     page_id: Mapped[str | None] = mapped_column(String(32))
     chunks: Mapped[int] = mapped_column(Integer, default=0)
     finished_at: Mapped[datetime | None]
+    waits_for: Mapped[str | None] = mapped_column(Text)  # the canonical URL that is to be visited first
+    http_status: Mapped[int | None]
+    size_bytes: Mapped[int | None]
+    elapsed_ms: Mapped[int | None]
 
 
 class FactRow(Base):

@@ -44,6 +44,10 @@ class NewPage:
     last_modified: str | None
     fetched_at: datetime
     job_id: str | None
+    published_at: datetime | None = None
+    modified_at: datetime | None = None
+    notes: Sequence[str] = ()
+    simhash: Sequence[int] | None = None  # four bands of 16 bits
 
     @property
     def id(self) -> str:
@@ -207,10 +211,11 @@ class VisibleState:
 
 
 def visible_state(connection: Connection) -> VisibleState:
-    epoch = connection.scalar(select(FactRow.value).where(FactRow.key == "epoch"))
+    epoch = select(FactRow.value).where(FactRow.key == "epoch").scalar_subquery()
     states = ("writing", "revoked", "stale")  # not "!= live", which no index can answer
     hidden = select(func.coalesce(func.sum(GenerationRow.chunk_count), 0)).where(GenerationRow.state.in_(states))
-    return VisibleState(epoch=int(epoch["count"]) if epoch else 0, hidden_chunks=int(connection.scalar(hidden) or 0))
+    row = connection.execute(select(epoch.label("epoch"), hidden.scalar_subquery().label("hidden_chunks"))).one()
+    return VisibleState(epoch=int(row.epoch["count"]) if row.epoch else 0, hidden_chunks=int(row.hidden_chunks))
 
 
 def insert_or_ignore(connection: AsyncConnection, table: type) -> sqlite.Insert | postgresql.Insert:
@@ -234,6 +239,10 @@ def _generation_values(new: NewPage) -> dict[str, object]:
         "last_modified": new.last_modified,
         "fetched_at": new.fetched_at,
         "chunk_count": len(new.chunks),
+        "published_at": new.published_at,
+        "modified_at": new.modified_at,
+        "notes": list(new.notes),
+        **{f"simhash_{band}": bits for band, bits in enumerate(new.simhash or (None,) * 4)},
     }
 
 

@@ -40,6 +40,9 @@ class Page:
     language: str | None
     content_hash: str
     fetched_at: datetime
+    published_at: datetime | None
+    modified_at: datetime | None
+    notes: list[str]
     chunks: int
     characters: int
 
@@ -231,6 +234,9 @@ def _live_pages() -> Select[Any]:
             GenerationRow.language,
             GenerationRow.content_hash,
             GenerationRow.fetched_at,
+            GenerationRow.published_at,
+            GenerationRow.modified_at,
+            GenerationRow.notes,
             GenerationRow.chunk_count.label("chunks"),
             func.length(GenerationRow.text).label("characters"),
         )
@@ -240,4 +246,4 @@ def _live_pages() -> Select[Any]:
 
 
 def _page(row: Any) -> Page:
-    return Page(**row._mapping)
+    return Page(**{**row._mapping, "notes": list(row.notes or [])})

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from datetime import datetime
 
 from lxml import etree, html
 from lxml.html import HtmlElement
@@ -36,7 +37,8 @@ class ExtractedPage:
     """A page as extraction sees it.
 
     ``links`` are absolute http(s) addresses without fragments, in document order; links marked ``rel=nofollow`` are left
-    out, and ``nofollow`` says that the page asks for none to be followed. ``notes`` name what a limit cut short.
+    out, and ``nofollow`` says that the page asks for none to be followed. ``refresh`` is where ``<meta http-equiv=refresh>``
+    leads. ``published_at`` and ``modified_at`` are what the page says of itself. ``notes`` name what a limit cut short.
     """
 
     page: PageText
@@ -44,6 +46,9 @@ class ExtractedPage:
     canonical: str | None = None
     noindex: bool = False
     nofollow: bool = False
+    refresh: str | None = None
+    published_at: datetime | None = None
+    modified_at: datetime | None = None
     notes: tuple[str, ...] = ()
 
     @property

@@ -156,6 +156,9 @@ class Visitor:
                 last_modified=last_modified,
                 fetched_at=fetched_at,
                 job_id=job_id,
+                published_at=extracted.published_at,
+                modified_at=extracted.modified_at,
+                notes=extracted.notes,
             )
         )
 
