@@ -12,7 +12,19 @@ from sqlalchemy import Select, and_, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from corpus.database import ChunkRow, CollectionRow, Database, GenerationRow, JobRow, PageRow, UrlRow, utc_now
+from corpus.database import (
+    AliasRow,
+    ChunkRow,
+    CollectionRow,
+    Database,
+    GenerationRow,
+    JobRow,
+    PageRow,
+    PageSourceRow,
+    SourceRow,
+    UrlRow,
+    utc_now,
+)
 from corpus.errors import Conflict, InvalidInput, NotFound
 from corpus.generations import GenerationWriter, bump_epoch, revoke_writers
 from corpus.model import Chunk
@@ -95,7 +107,7 @@ class Pages:
         return int(found)
 
     async def delete_collection(self, name: str) -> int:
-        """Delete a collection with its pages and the log of its jobs; gives the number of pages.
+        """Delete a collection with its pages, its sources and the log of its jobs; gives the number of pages.
 
         Raises: NotFound; Conflict while a job is writing to it.
         """
@@ -107,7 +119,8 @@ class Pages:
             ids = (await connection.scalars(select(PageRow.id).where(PageRow.collection_id == collection))).all()
             await _forget(connection, ids)
             await connection.execute(delete(UrlRow).where(UrlRow.job_id.in_(jobs)))
-            await connection.execute(delete(JobRow).where(JobRow.collection_id == collection))
+            for table in (JobRow, SourceRow, AliasRow):
+                await connection.execute(delete(table).where(table.collection_id == collection))
             await connection.execute(delete(CollectionRow).where(CollectionRow.id == collection))
         await self._writer.clean_up()
         return len(ids)
@@ -184,7 +197,8 @@ def _no_such_page(page_id: str) -> NotFound:
 
 
 async def _forget(connection: AsyncConnection, page_ids: Sequence[str]) -> None:
-    """Take pages from readers and blank their texts, leaving only what the sweep needs to clean the indexes."""
+    """Take pages from readers, with what points at them, and blank their texts, leaving only what the sweep needs to clean
+    the indexes."""
     for begin in range(0, len(page_ids), 500):
         part = page_ids[begin : begin + 500]
         of_page = GenerationRow.page_id.in_(part)
@@ -192,6 +206,8 @@ async def _forget(connection: AsyncConnection, page_ids: Sequence[str]) -> None:
         await connection.execute(update(GenerationRow).where(of_page, GenerationRow.state == "live").values(state="stale"))
         await connection.execute(update(GenerationRow).where(of_page).values(title="", text="", blocks=[], links=[]))
         await connection.execute(delete(ChunkRow).where(ChunkRow.page_id.in_(part)))
+        for table in (AliasRow, PageSourceRow):
+            await connection.execute(delete(table).where(table.page_id.in_(part)))
         await connection.execute(delete(PageRow).where(PageRow.id.in_(part)))
     await bump_epoch(connection)
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from sqlalchemy import func, insert, select
 
-from corpus.database import FactRow, JobRow, UrlRow, utc_now
+from corpus.database import AliasRow, FactRow, JobRow, PageSourceRow, SourceRow, UrlRow, utc_now
 from corpus.errors import Conflict, NotFound
-from corpus.model import SearchMode
+from corpus.model import SearchMode, page_id
 from tests.shelf import Shelf, urls
 
 SECRET = "The passphrase of the vault is xyzzyplugh and nobody else knows it."
@@ -105,6 +105,7 @@ async def test_a_deleted_collection_takes_its_pages_and_jobs_with_it(shelf: Shel
         await shelf.put(f"https://a.example/{i}", SECRET, collection=other)
     await shelf.put("https://a.example/kept", "An ordinary page about trains.")
     await record_job(shelf, "job-1", collection=other, state="succeeded")
+    await point_at(shelf, page_id(other, "https://a.example/0"), collection=other)
 
     assert await shelf.pages.delete_collection("other") == 3
 
@@ -114,8 +115,27 @@ async def test_a_deleted_collection_takes_its_pages_and_jobs_with_it(shelf: Shel
     with pytest.raises(NotFound):
         await shelf.pages.delete_collection("other")
     async with shelf.database.read() as connection:
-        for table in (JobRow, UrlRow):
+        for table in (JobRow, UrlRow, SourceRow, PageSourceRow, AliasRow):
             assert await connection.scalar(select(func.count()).select_from(table)) == 0
+
+
+async def test_a_deleted_page_takes_what_points_at_it_along(shelf: Shelf) -> None:
+    doomed, kept = [await shelf.put(f"https://a.example/{name}", SECRET) for name in ("doomed", "kept")]
+    for page in (doomed, kept):
+        await point_at(shelf, page, collection=shelf.collection)
+    await shelf.pages.delete(doomed)
+    async with shelf.database.read() as connection:
+        for table in (PageSourceRow, AliasRow):
+            assert (await connection.scalars(select(table.page_id))).all() == [kept]
+
+
+async def point_at(shelf: Shelf, page: str, *, collection: int) -> None:
+    async with shelf.database.write() as connection:
+        source = {"id": page, "collection_id": collection, "spec": {}, "created_at": utc_now()}
+        alias = {"collection_id": collection, "url": f"https://a.example/{page}", "page_id": page, "kind": "redirect"}
+        await connection.execute(insert(SourceRow).values(**source))
+        await connection.execute(insert(PageSourceRow).values(page_id=page, source_id=page, job_id="job-1"))
+        await connection.execute(insert(AliasRow).values(**alias, seen_at=utc_now()))
 
 
 @pytest.mark.parametrize("state", ["queued", "running"])
