@@ -199,6 +199,8 @@ class JobRow(Base):
         Integer, default=1, server_default="1"
     )  # counts its workflows: resumed and retried jobs get new ones
     removed: Mapped[int] = mapped_column(Integer, default=0, server_default="0")  # pages that vanished from the source
+    # Something of the source was left out (the page budget, a listing that broke off), so what wasn't seen isn't gone.
+    partial: Mapped[bool] = mapped_column(Boolean, default=False, server_default=false())
     notes: Mapped[list[Any] | None]  # what people should know of how it went
     error: Mapped[str | None] = mapped_column(Text)
     created_at: Mapped[datetime]
@@ -229,6 +231,7 @@ class UrlRow(Base):
     page_id: Mapped[str | None] = mapped_column(String(32))
     chunks: Mapped[int] = mapped_column(Integer, default=0)
     finished_at: Mapped[datetime | None]
+    transient: Mapped[bool] = mapped_column(Boolean, default=False, server_default=false())  # another visit may end otherwise
     waits_for: Mapped[str | None] = mapped_column(Text)  # the canonical URL that is to be visited first
     http_status: Mapped[int | None]
     size_bytes: Mapped[int | None]

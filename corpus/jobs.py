@@ -30,7 +30,7 @@ RECENT_FAILURES = 20
 
 
 class JobSpec(BaseModel):
-    """What a job was asked to do."""
+    """What a job was asked to do. ``prune``: remove pages that the source no longer leads to even where they are most of it."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -40,6 +40,7 @@ class JobSpec(BaseModel):
     exclude: list[str] = Field(default_factory=list)
     max_pages: int
     max_depth: int
+    prune: bool = False
 
 
 @dataclass(frozen=True, slots=True)

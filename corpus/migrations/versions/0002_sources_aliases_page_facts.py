@@ -72,12 +72,14 @@ def upgrade() -> None:
 
     with op.batch_alter_table("jobs", schema=None) as batch_op:
         batch_op.add_column(sa.Column("source_id", sa.String(length=32), nullable=True))
-        batch_op.add_column(sa.Column("pause_requested", sa.Boolean(), server_default=sa.text("0"), nullable=False))
+        batch_op.add_column(sa.Column("pause_requested", sa.Boolean(), server_default=sa.false(), nullable=False))
         batch_op.add_column(sa.Column("run", sa.Integer(), server_default="1", nullable=False))
         batch_op.add_column(sa.Column("removed", sa.Integer(), server_default="0", nullable=False))
+        batch_op.add_column(sa.Column("partial", sa.Boolean(), server_default=sa.false(), nullable=False))
         batch_op.add_column(sa.Column("notes", sa.JSON(), nullable=True))
 
     with op.batch_alter_table("urls", schema=None) as batch_op:
+        batch_op.add_column(sa.Column("transient", sa.Boolean(), server_default=sa.false(), nullable=False))
         batch_op.add_column(sa.Column("waits_for", sa.Text(), nullable=True))
         batch_op.add_column(sa.Column("http_status", sa.Integer(), nullable=True))
         batch_op.add_column(sa.Column("size_bytes", sa.Integer(), nullable=True))
@@ -92,9 +94,11 @@ def downgrade() -> None:
         batch_op.drop_column("size_bytes")
         batch_op.drop_column("http_status")
         batch_op.drop_column("waits_for")
+        batch_op.drop_column("transient")
 
     with op.batch_alter_table("jobs", schema=None) as batch_op:
         batch_op.drop_column("notes")
+        batch_op.drop_column("partial")
         batch_op.drop_column("removed")
         batch_op.drop_column("run")
         batch_op.drop_column("pause_requested")
