@@ -92,6 +92,12 @@ class TantivyIndex:
         found = searcher.search(tantivy.Query.term_set_query(self._schema, "id", list(ids)), limit=len(ids) * 2, count=False).hits
         return {searcher.doc(address)["id"][0] for _, address in found}
 
+    def ids(self, prefix: str) -> list[str]:
+        searcher = self._index.searcher()
+        query = tantivy.Query.regex_query(self._schema, "id", f"{prefix}.*")
+        found = searcher.search(query, limit=max(1, searcher.num_docs), count=False).hits
+        return [searcher.doc(address)["id"][0] for _, address in found]
+
     def delete(self, ids: Sequence[str]) -> None:
         with self._lock:
             for chunk_id in ids:

@@ -127,15 +127,36 @@ class GenerationWriter:
             swept += len(rows)
 
     async def _write(self, pending: Sequence[Pending]) -> None:
-        """Embed, index, and look whether all can be found again."""
+        """Embed what is new, index all, and look whether all can be found again."""
         chunks = [(one, chunk) for one in pending for chunk in one.new.chunks]
-        embeddings = await self._embed([chunk.embed_text for _, chunk in chunks])
+        kept = await self._unchanged(pending)
+        new = [chunk.embed_text for one, chunk in chunks if (one.generation, chunk.embed_text) not in kept]
+        embedded = iter(await self._embed(new))
+        embeddings = [kept.get((one.generation, chunk.embed_text)) or next(embedded) for one, chunk in chunks]
         await asyncio.to_thread(self._index.write, [_index_row(one, chunk) for one, chunk in chunks], embeddings)
         missing = await asyncio.to_thread(self._index.missing, [i for one in pending for i in one.chunk_ids])
         if missing:
             raise TransientError(
                 f"{len(missing)} of {len(chunks)} chunks can't be found again after writing them.", reason="index_write_failed"
             )
+
+    async def _unchanged(self, pending: Sequence[Pending]) -> dict[tuple[int, str], Embedding]:
+        """What the indexes hold of texts that stand in the replaced version too, by new generation and text. The same embedder
+        made it, or the corpus would not have opened (``corpus/stamp.py``). What can't be read back is embedded again."""
+        replaced = {one.replaces: one for one in pending if one.replaces is not None}
+        columns = (ChunkRow.id, ChunkRow.generation, ChunkRow.embed_text)
+        statement = select(*columns).where(ChunkRow.generation.in_(replaced))
+        async with self._database.read() as connection:
+            rows = (await connection.execute(statement)).all() if replaced else []
+        wanted = {(one.generation, chunk.embed_text) for one in replaced.values() for chunk in one.new.chunks}
+        keys = {row.id: (replaced[row.generation].generation, row.embed_text) for row in rows}
+        ids = [chunk for chunk, key in keys.items() if key in wanted]
+        try:
+            stored = await asyncio.to_thread(self._index.load, ids)
+        except TransientError as exc:
+            log.warning("vectors of unchanged chunks can't be read back, so they are made again: %s", exc.message)
+            return {}
+        return {keys[chunk]: embedding for chunk, embedding in stored.items()}
 
     async def _give_up(self, pending: Sequence[Pending]) -> None:
         """Leave generations that couldn't be written to the sweep."""

@@ -19,6 +19,9 @@ from corpus.database import is_disk_full
 from corpus.embedding import Embedding, Float32
 from corpus.errors import StorageFull, TransientError
 
+MAX_IDS = 16_384  # Milvus' own limit of rows in one answer
+LOAD_BATCH = 500
+
 
 @dataclass(frozen=True, slots=True)
 class IndexRow:
@@ -65,6 +68,14 @@ class VectorIndex(Protocol):
         """Which of ``ids`` a reader would now find, at the strongest consistency."""
         ...
 
+    def load(self, ids: Sequence[str]) -> dict[str, Float32]:
+        """The vectors of those of ``ids`` that are there, bit for bit as they were stored."""
+        ...
+
+    def ids(self, prefix: str) -> list[str]:
+        """All ids that begin with ``prefix``, which must leave fewer than ``MAX_IDS``. One that is held twice comes twice."""
+        ...
+
     def delete(self, ids: Sequence[str]) -> None: ...
     def flush(self) -> None: ...
     def count(self) -> int: ...
@@ -77,6 +88,10 @@ class LexicalIndex(Protocol):
     def upsert(self, rows: Sequence[IndexRow]) -> None: ...
     def search(self, text: str, *, where: IndexFilter, limit: int) -> list[Candidate]: ...
     def present(self, ids: Sequence[str]) -> set[str]: ...
+    def ids(self, prefix: str) -> list[str]:
+        """As :meth:`VectorIndex.ids`."""
+        ...
+
     def delete(self, ids: Sequence[str]) -> None: ...
     def flush(self) -> None: ...
     def count(self) -> int: ...
@@ -84,11 +99,15 @@ class LexicalIndex(Protocol):
 
 
 class TokenStore(Protocol):
-    """Token vectors by chunk id, for late interaction."""
+    """Token vectors by chunk id, for late interaction. They may be kept rounded; storing what was loaded changes nothing more."""
 
     def upsert(self, ids: Sequence[str], tokens: Sequence[Float32]) -> None: ...
     def load(self, ids: Sequence[str]) -> dict[str, Float32]: ...
     def present(self, ids: Sequence[str]) -> set[str]: ...
+    def ids(self, prefix: str) -> list[str]:
+        """As :meth:`VectorIndex.ids`."""
+        ...
+
     def delete(self, ids: Sequence[str]) -> None: ...
     def count(self) -> int: ...
     def close(self) -> None: ...
@@ -116,6 +135,19 @@ class ChunkIndex:
             self.lexical.upsert(rows)
             self.vectors.flush()
             self.lexical.flush()
+
+    def load(self, ids: Sequence[str]) -> dict[str, Embedding]:
+        """What was stored for those of ``ids`` that both vector stores hold; writing it again stores the same. Blocks.
+
+        Raises: TransientError, if an index failed.
+        """
+        found: dict[str, Embedding] = {}
+        with _classified("read"):
+            for begin in range(0, len(ids), LOAD_BATCH):
+                part = ids[begin : begin + LOAD_BATCH]
+                vectors, tokens = self.vectors.load(part), self.tokens.load(part)
+                found |= {key: Embedding(vectors[key], tokens[key]) for key in vectors.keys() & tokens.keys()}
+        return found
 
     def missing(self, ids: Sequence[str]) -> set[str]:
         """Which of ``ids`` are not findable in every index."""

@@ -14,8 +14,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
+
 from corpus.embedding import Float32
-from corpus.store import Candidate, IndexFailure, IndexFilter, IndexRow
+from corpus.store import MAX_IDS, Candidate, IndexFailure, IndexFilter, IndexRow
 
 COLLECTION = "chunks"
 ID_MAX_BYTES = 64
@@ -80,6 +82,22 @@ class MilvusVectorIndex:
             return set()
         found = self._client.get(COLLECTION, ids=list(ids), output_fields=["id"], consistency_level="Strong")
         return {row["id"] for row in found}
+
+    def load(self, ids: Sequence[str]) -> dict[str, Float32]:
+        if not ids:
+            return {}
+        with _failures():
+            found = self._client.get(COLLECTION, ids=list(ids), output_fields=["id", "vector"], consistency_level="Strong")
+        return {row["id"]: np.asarray(row["vector"], dtype=np.float32) for row in found}
+
+    def ids(self, prefix: str) -> list[str]:
+        # "g" comes after every hex digit. As a range, not by LIKE, which takes Milvus Lite three times as long.
+        within = f"id >= {_quoted(prefix)} and id < {_quoted(prefix + 'g')}" if prefix else ""
+        with _failures():
+            found: Any = self._client.query(
+                COLLECTION, filter=within, output_fields=["id"], limit=MAX_IDS, consistency_level="Strong"
+            )
+        return [row["id"] for row in found]
 
     def delete(self, ids: Sequence[str]) -> None:
         for begin in range(0, len(ids), DELETE_BATCH):

@@ -49,6 +49,8 @@ class SqliteTokenStore:
                     f"SELECT id, count, scales, values_i8 FROM tokens WHERE id IN ({marks})", part
                 ).fetchall()
             for chunk_id, count, scales, values in rows:
+                if len(scales) != 4 * count or (count and len(values) % count):
+                    continue  # damaged: as good as missing
                 matrix = np.frombuffer(values, dtype=np.int8).reshape(count, -1) if count else np.zeros((0, 1), dtype=np.int8)
                 found[chunk_id] = matrix.astype(np.float32) * np.frombuffer(scales, dtype=np.float32)[:, None]
         return found
@@ -61,6 +63,12 @@ class SqliteTokenStore:
             with self._lock:
                 found |= {row[0] for row in self._connection.execute(f"SELECT id FROM tokens WHERE id IN ({marks})", part)}
         return found
+
+    def ids(self, prefix: str) -> list[str]:
+        with self._lock:
+            beyond = prefix + "g" if prefix else "\U0010ffff"  # "g" comes after every hex digit
+            rows = self._connection.execute("SELECT id FROM tokens WHERE id >= ? AND id < ?", (prefix, beyond)).fetchall()
+        return [row[0] for row in rows]
 
     def delete(self, ids: Sequence[str]) -> None:
         with self._transaction():
@@ -87,6 +95,11 @@ class SqliteTokenStore:
 
 
 def quantise(matrix: Float32) -> tuple[Float32, np.ndarray]:
-    """Symmetric int8 per row: ``values * scales[:, None]`` is within half a step of ``matrix``."""
+    """Symmetric int8 per row: ``values * scales[:, None]`` is within half a step of ``matrix``.
+
+    Quantising that product gives the same values and scales again, so that vectors can be taken over from one chunk to another
+    for ever: a scale keeps 17 of its 24 significant bits, which makes its product with any 7-bit value exact.
+    """
     scales = (np.abs(matrix).max(axis=1, initial=1e-12) / 127.0).astype(np.float32)
+    scales = (scales.view(np.uint32) & np.uint32(0xFFFF_FF80)).view(np.float32)
     return scales, np.rint(matrix / scales[:, None]).astype(np.int8)

@@ -184,6 +184,15 @@ def test_deleted_is_not_found(index: TantivyIndex) -> None:
     assert (ids(index, "whale"), index.present(["a", "b"]), index.count()) == (["b"], {"b"}, 1)
 
 
+def test_ids_by_their_beginning(index: TantivyIndex) -> None:
+    put(index, row("0a", "whale"), row("0f", "whale"), row("1a", "whale"), row("zz", "whale"))
+    index.delete(["0f"])
+    index.flush()
+    assert index.ids("0") == ["0a"]
+    assert sorted(index.ids("")) == ["0a", "1a", "zz"]
+    assert index.ids("2") == []
+
+
 def test_presence_of_thousands_of_ids(index: TantivyIndex) -> None:
     keys = [f"{i:05}" for i in range(3000)]
     put(index, *(row(key, "whale") for key in keys))

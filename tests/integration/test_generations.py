@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, nullcontext
+import sqlite3
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager, nullcontext
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
@@ -15,7 +16,8 @@ from sqlalchemy import update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from corpus.database import GenerationRow, utc_now
-from corpus.errors import NotFound, TransientError
+from corpus.embedding import Embedding
+from corpus.errors import IndexMismatch, NotFound, TransientError
 from corpus.generations import Pending
 from corpus.model import SearchMode
 from corpus.settings import Settings
@@ -366,3 +368,103 @@ async def test_generation_numbers_are_never_used_again(shelf: Shelf) -> None:
     again = await shelf.put(URL, *version(1))
     assert again == first
     assert before.isdisjoint(chunk.id for chunk in await shelf.chunks(again))
+
+
+# What didn't change isn't embedded again
+
+
+def paragraphs(*, changed: int | None = None) -> list[str]:
+    """A page of 20 chunks, each about words of its own; ``changed``: of which one is about something else."""
+    return [
+        part
+        for i in range(20)
+        for part in (
+            f"## Part {i}",
+            f"{'other' if i == changed else 'topic'}{i} " + " ".join(f"word{i}of{n}" for n in range(120)),
+        )
+    ]
+
+
+@contextmanager
+def embedded_texts(shelf: Shelf) -> Iterator[list[str]]:
+    texts: list[str] = []
+    embed = shelf.corpus.embedder.embed_passages
+
+    def noting(some: Sequence[str]) -> list[Embedding]:
+        texts.extend(some)
+        return embed(some)
+
+    with patch.object(shelf.corpus.embedder, "embed_passages", noting):
+        yield texts
+
+
+async def test_a_changed_page_embeds_only_its_changed_chunks(shelf: Shelf) -> None:
+    with embedded_texts(shelf) as first:
+        page = await shelf.put(URL, *paragraphs())
+    assert len(first) == 20
+    before = {chunk.ordinal: chunk.id for chunk in await shelf.chunks(page)}
+    stored = shelf.corpus.index.load(list(before.values()))
+    with embedded_texts(shelf) as second:
+        await shelf.put(URL, *paragraphs(changed=7))
+    assert len(second) == 1
+    assert "other7" in second[0]
+    after = {chunk.ordinal: chunk.id for chunk in await shelf.chunks(page)}
+    assert set(after.values()).isdisjoint(before.values())
+    taken_over = shelf.corpus.index.load(list(after.values()))
+    for ordinal in after:
+        old, new = stored[before[ordinal]], taken_over[after[ordinal]]
+        same = old.vector.tobytes() == new.vector.tobytes() and old.tokens.tobytes() == new.tokens.tobytes()
+        assert same == (ordinal != 7)
+    assert [hit.chunk.ordinal for hit in await shelf.search("other7", limit=1)] == [7]
+    assert [hit.chunk.ordinal for hit in await shelf.search("topic12 word12of5", limit=1)] == [12]
+
+
+async def test_chunks_that_moved_within_the_page_are_taken_over_too(shelf: Shelf) -> None:
+    await shelf.put(URL, *paragraphs())
+    with embedded_texts(shelf) as texts:
+        await shelf.put(URL, "## Preface", "something new " * 50, *paragraphs())
+    assert len(texts) == 1
+
+
+@pytest.mark.parametrize("store", ["vectors", "tokens"])
+async def test_what_an_index_lost_is_embedded_again(shelf: Shelf, store: str) -> None:
+    page = await shelf.put(URL, *paragraphs())
+    lost = [chunk.id for chunk in await shelf.chunks(page)][3:5]
+    getattr(shelf.corpus.index, store).delete(lost)
+    with embedded_texts(shelf) as texts:
+        await shelf.put(URL, *paragraphs(changed=7))
+    assert len(texts) == 3
+    assert [hit.chunk.ordinal for hit in await shelf.search("topic4 word4of5", limit=1)] == [4]
+
+
+async def test_an_index_that_cannot_be_read_costs_time_and_nothing_else(shelf: Shelf) -> None:
+    await shelf.put(URL, *paragraphs())
+    failing = patch.object(shelf.corpus.index.tokens, "load", side_effect=sqlite3.OperationalError("disk I/O error"))
+    with failing, embedded_texts(shelf) as texts:
+        await shelf.put(URL, *paragraphs(changed=7))
+    assert len(texts) == 20
+
+
+async def test_only_the_same_page_lends_its_vectors_and_only_while_it_is_there(shelf: Shelf) -> None:
+    """So no vector outlives what made it: an index may take another embedder once no page is left (``corpus/stamp.py``)."""
+    page = await shelf.put(URL, *paragraphs())
+    with embedded_texts(shelf) as other:
+        await shelf.put("https://a.example/other", *paragraphs())
+    await shelf.pages.delete(page)
+    with embedded_texts(shelf) as again:
+        await shelf.put(URL, *paragraphs())
+    assert (len(other), len(again)) == (20, 20)
+
+
+async def test_another_embedder_finds_nothing_to_take_over(settings: Settings, fake_embedder: FakeEmbedder) -> None:
+    async with open_shelf(settings, fake_embedder) as shelf:
+        page = await shelf.put(URL, *paragraphs())
+    with pytest.raises(IndexMismatch):
+        async with open_shelf(settings, FakeEmbedder(name="another")):
+            pass
+    async with open_shelf(settings, fake_embedder) as shelf:
+        await shelf.pages.delete(page)
+    async with open_shelf(settings, FakeEmbedder(name="another")) as shelf:
+        with embedded_texts(shelf) as texts:
+            await shelf.put(URL, *paragraphs())
+        assert len(texts) == 20

@@ -71,6 +71,26 @@ def test_deleted_is_neither_found_nor_counted(index: MilvusVectorIndex) -> None:
     assert (ids(index), index.present(["a", "b"]), index.count()) == (set(), set(), 0)
 
 
+def test_vectors_are_read_back_bit_for_bit(index: MilvusVectorIndex) -> None:
+    vectors = np.random.default_rng(0).standard_normal((600, DIMENSION)).astype(np.float32)
+    keys = [f"{i:032}" for i in range(600)]
+    put(index, *(row(key) for key in keys[:300]), vectors=list(vectors[:300]))
+    index.upsert([row(key) for key in keys[300:]], vectors[300:])  # and not flushed
+    index.delete(keys[:1])
+    loaded = index.load([*keys, "was-never-there"])
+    assert set(loaded) == set(keys[1:])
+    assert all(loaded[key].dtype == np.float32 and (loaded[key] == vectors[i]).all() for i, key in enumerate(keys) if i)
+    assert index.load([]) == {}
+
+
+def test_ids_by_their_beginning(index: MilvusVectorIndex) -> None:
+    put(index, row("0a"), row("0f"), row("1a"), row("zz"))
+    index.delete(["0f"])
+    assert index.ids("0") == ["0a"]
+    assert sorted(index.ids("")) == ["0a", "1a", "zz"]
+    assert index.ids("2") == []
+
+
 def test_an_empty_index_answers(index: MilvusVectorIndex) -> None:
     assert (ids(index), index.present([]), index.present(["a"]), index.count()) == (set(), set(), set(), 0)
 

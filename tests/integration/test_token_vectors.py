@@ -9,6 +9,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from corpus.embedding import Float32
 from corpus.token_vectors import SqliteTokenStore, quantise
@@ -40,6 +42,31 @@ def test_quantise_golden() -> None:
     scales, values = quantise(np.array([[1.27, -0.01, 0.0], [0.0, 0.0, 0.0]], dtype=np.float32))
     assert scales[0] == pytest.approx(0.01)
     assert values.tolist() == [[127, -1, 0], [0, 0, 0]]
+
+
+@given(seed=st.integers(0, 2**32 - 1), exponent=st.integers(-12, 6))
+def test_what_was_loaded_is_stored_bit_for_bit(seed: int, exponent: int) -> None:
+    """Else vectors that are taken over from version to version of a page would drift."""
+    matrix = (np.random.default_rng(seed).standard_normal((5, 64)) * 10.0**exponent).astype(np.float32)
+    matrix[0] = 0
+    scales, values = quantise(matrix)
+    again_scales, again_values = quantise(values.astype(np.float32) * scales[:, None])
+    assert (again_scales.tobytes(), again_values.tobytes()) == (scales.tobytes(), values.tobytes())
+
+
+def test_ids_by_their_beginning(store: SqliteTokenStore) -> None:
+    store.upsert(["0a", "0f", "1a", "zz"], [unit_rows(1)] * 4)
+    assert sorted(store.ids("0")) == ["0a", "0f"]
+    assert sorted(store.ids("")) == ["0a", "0f", "1a", "zz"]
+    assert store.ids("2") == []
+
+
+def test_a_damaged_row_is_as_good_as_missing(store: SqliteTokenStore, tmp_path: Path) -> None:
+    store.upsert(["a", "b"], [unit_rows(3), unit_rows(3)])
+    with sqlite3.connect(tmp_path / "tokens.sqlite") as connection:
+        connection.execute("UPDATE tokens SET values_i8 = x'0102' WHERE id = 'a'")
+    connection.close()
+    assert set(store.load(["a", "b"])) == {"b"}
 
 
 def test_a_chunk_without_tokens_has_none(store: SqliteTokenStore) -> None:
