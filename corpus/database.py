@@ -22,6 +22,7 @@ from sqlalchemy import (
     DateTime,
     Dialect,
     Engine,
+    Float,
     ForeignKey,
     Index,
     Integer,
@@ -186,7 +187,7 @@ class JobRow(Base):
     """An ingest job. Its counters are not stored: they are counted over its URLs, so they can't drift."""
 
     __tablename__ = "jobs"
-    __table_args__ = (Index("ix_jobs_created", "created_at"),)
+    __table_args__ = (Index("ix_jobs_created", "created_at"), Index("ix_jobs_source", "source_id", "created_at"))
 
     id: Mapped[str] = mapped_column(String(36), primary_key=True)
     collection_id: Mapped[int] = mapped_column(ForeignKey("collections.id"))
@@ -205,6 +206,8 @@ class JobRow(Base):
     error: Mapped[str | None] = mapped_column(Text)
     created_at: Mapped[datetime]
     started_at: Mapped[datetime | None]
+    working_since: Mapped[datetime | None]  # since when what isn't in worked_s yet
+    worked_s: Mapped[float] = mapped_column(Float, default=0.0, server_default="0")  # without pauses and the time between runs
     finished_at: Mapped[datetime | None]
 
 

@@ -14,12 +14,12 @@ from datetime import datetime
 from typing import Any
 
 from dbos import DBOSClient
-from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import Select, func, insert, select, update
 
 from corpus.database import CollectionRow, Database, JobRow, UrlRow, utc_now
 from corpus.errors import Conflict, NotFound
-from corpus.model import IngestMode, JobState, UrlState
+from corpus.model import JobState, UrlState
+from corpus.sources import JobSpec, remember
 
 APPLICATION = "footnote"
 APPLICATION_VERSION = "1"  # fixed: a new release resumes the jobs of the old one
@@ -27,20 +27,6 @@ QUEUE = "ingest"
 WORKFLOW = "ingest_job"
 PROGRESS_POLL_S = 0.25
 RECENT_FAILURES = 20
-
-
-class JobSpec(BaseModel):
-    """What a job was asked to do. ``prune``: remove pages that the source no longer leads to even where they are most of it."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    urls: list[str]
-    mode: IngestMode = IngestMode.PAGE
-    include: list[str] = Field(default_factory=list)
-    exclude: list[str] = Field(default_factory=list)
-    max_pages: int
-    max_depth: int
-    prune: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +76,7 @@ class Jobs:
         job_id = str(uuid.uuid4())
         async with self._database.write() as connection:
             row = {"id": job_id, "collection_id": collection_id, "spec": spec.model_dump(mode="json"), "state": JobState.QUEUED}
+            row["source_id"] = await remember(connection, collection_id=collection_id, spec=spec)
             await connection.execute(insert(JobRow).values(**row, cancel_requested=False, created_at=utc_now()))
         try:
             await asyncio.to_thread(self._queue.enqueue, enqueue_options(job_id), job_id)

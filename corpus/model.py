@@ -114,6 +114,7 @@ class Hit:
 class JobState(StrEnum):
     QUEUED = "queued"
     RUNNING = "running"
+    PAUSED = "paused"
     SUCCEEDED = "succeeded"
     FAILED = "failed"
     CANCELLED = "cancelled"
@@ -121,6 +122,9 @@ class JobState(StrEnum):
     @property
     def is_final(self) -> bool:
         return self in (JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED)
+
+
+OPEN_STATES = tuple(state for state in JobState if not state.is_final)
 
 
 class IngestMode(StrEnum):

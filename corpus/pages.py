@@ -27,7 +27,7 @@ from corpus.database import (
 )
 from corpus.errors import Conflict, InvalidInput, NotFound
 from corpus.generations import GenerationWriter, bump_epoch, revoke_writers
-from corpus.model import Chunk
+from corpus.model import OPEN_STATES, Chunk
 
 DEFAULT_COLLECTION = "default"
 COLLECTION_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
@@ -109,13 +109,13 @@ class Pages:
     async def delete_collection(self, name: str) -> int:
         """Delete a collection with its pages, its sources and the log of its jobs; gives the number of pages.
 
-        Raises: NotFound; Conflict while a job is writing to it.
+        Raises: NotFound; Conflict while a job of it is open.
         """
         collection = await self.collection_id(name)
         async with self._database.write() as connection:
             jobs = select(JobRow.id).where(JobRow.collection_id == collection)
-            if await connection.scalar(jobs.where(JobRow.state.in_(("queued", "running"))).limit(1)):
-                raise Conflict(f"A job is still writing to {name!r}. Cancel it first (POST /v1/jobs/{{id}}/cancel).")
+            if await connection.scalar(jobs.where(JobRow.state.in_(OPEN_STATES)).limit(1)):
+                raise Conflict(f"A job of {name!r} hasn't ended yet. Cancel it first (POST /v1/jobs/{{id}}/cancel).")
             ids = (await connection.scalars(select(PageRow.id).where(PageRow.collection_id == collection))).all()
             await _forget(connection, ids)
             await connection.execute(delete(UrlRow).where(UrlRow.job_id.in_(jobs)))

@@ -19,10 +19,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from corpus.database import Database, GenerationRow, JobRow, PageRow, UrlRow, is_disk_full, utc_now
 from corpus.errors import IngestError, NotFound, PermanentError, StorageFull, TransientError
 from corpus.generations import GenerationWriter, Pending
-from corpus.jobs import JobSpec
 from corpus.model import IngestMode, JobState, UrlState, page_id
 from corpus.pages import Pages
 from corpus.settings import IngestSettings
+from corpus.sources import JobSpec
 from ingest import frontier
 from ingest.frontier import FrontierUrl
 from ingest.sitemap_walk import SitemapWalker

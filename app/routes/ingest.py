@@ -7,7 +7,7 @@ from fastapi import APIRouter, Response
 from app.routes.problems import problems
 from app.schemas import IngestRequest, JobAccepted
 from app.state import CurrentService
-from corpus.jobs import JobSpec
+from corpus.sources import JobSpec
 
 router = APIRouter(prefix="/v1", tags=["ingest"])
 

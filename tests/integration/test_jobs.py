@@ -11,12 +11,13 @@ from typing import Any
 
 import pytest
 from dbos import DBOSClient
-from sqlalchemy import insert, update
+from sqlalchemy import insert, select, update
 
-from corpus.database import CollectionRow, Database, JobRow, UrlRow, sqlite_url, utc_now
+from corpus.database import CollectionRow, Database, JobRow, SourceRow, UrlRow, sqlite_url, utc_now
 from corpus.errors import Conflict, NotFound
 from corpus.jobs import APPLICATION_VERSION, QUEUE, RECENT_FAILURES, WORKFLOW, Jobs, JobSpec, enqueue_options
 from corpus.model import IngestMode, JobState, UrlState
+from corpus.sources import source_id
 
 SPEC = JobSpec(urls=["https://a.example/"], mode=IngestMode.CRAWL, include=["*/docs/*"], max_pages=10, max_depth=2)
 
@@ -65,6 +66,21 @@ async def test_a_submitted_job_is_recorded_and_on_the_queue_once(office: Office)
     [workflow] = await office.queue.list_queued_workflows_async()
     assert (workflow.workflow_id, workflow.name, workflow.queue_name) == (job_id, WORKFLOW, QUEUE)
     assert workflow.app_version == APPLICATION_VERSION
+
+
+async def test_the_same_work_is_of_the_same_source(office: Office) -> None:
+    ids = [await office.submit() for _ in range(2)]
+    fewer = SPEC.model_copy(update={"urls": ["https://A.example#top", "https://a.example/"], "max_pages": 3, "max_depth": 1})
+    ids.append(await office.jobs.submit(collection_id=office.collection, spec=fewer))
+    other = SPEC.model_copy(update={"exclude": ["*/old/*"]})
+    ids.append(await office.jobs.submit(collection_id=office.collection, spec=other))
+    async with office.database.read() as connection:
+        sources = {row.id: row.spec for row in (await connection.execute(select(SourceRow))).all()}
+        of_jobs = [await connection.scalar(select(JobRow.source_id).where(JobRow.id == job_id)) for job_id in ids]
+    same = of_jobs[0]
+    assert of_jobs == [same, same, same, source_id(office.collection, other)]
+    assert set(sources) == set(of_jobs)
+    assert sources[same]["max_pages"] == 3  # the newest budgets are kept
 
 
 async def test_jobs_are_listed_newest_first(office: Office) -> None:

@@ -77,6 +77,9 @@ def upgrade() -> None:
         batch_op.add_column(sa.Column("removed", sa.Integer(), server_default="0", nullable=False))
         batch_op.add_column(sa.Column("partial", sa.Boolean(), server_default=sa.false(), nullable=False))
         batch_op.add_column(sa.Column("notes", sa.JSON(), nullable=True))
+        batch_op.add_column(sa.Column("working_since", sa.DateTime(timezone=True), nullable=True))
+        batch_op.add_column(sa.Column("worked_s", sa.Float(), server_default="0", nullable=False))
+        batch_op.create_index("ix_jobs_source", ["source_id", "created_at"], unique=False)
 
     with op.batch_alter_table("urls", schema=None) as batch_op:
         batch_op.add_column(sa.Column("transient", sa.Boolean(), server_default=sa.false(), nullable=False))
@@ -97,6 +100,9 @@ def downgrade() -> None:
         batch_op.drop_column("transient")
 
     with op.batch_alter_table("jobs", schema=None) as batch_op:
+        batch_op.drop_index("ix_jobs_source")
+        batch_op.drop_column("worked_s")
+        batch_op.drop_column("working_since")
         batch_op.drop_column("notes")
         batch_op.drop_column("partial")
         batch_op.drop_column("removed")
