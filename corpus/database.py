@@ -235,6 +235,7 @@ class UrlRow(Base):
     chunks: Mapped[int] = mapped_column(Integer, default=0)
     finished_at: Mapped[datetime | None]
     transient: Mapped[bool] = mapped_column(Boolean, default=False, server_default=false())  # another visit may end otherwise
+    kind: Mapped[str] = mapped_column(String(8), default="page", server_default="page")  # or sitemap
     waits_for: Mapped[str | None] = mapped_column(Text)  # the canonical URL that is to be visited first
     http_status: Mapped[int | None]
     size_bytes: Mapped[int | None]

@@ -143,6 +143,13 @@ class UrlState(StrEnum):
     FAILED = "failed"
 
 
+class UrlKind(StrEnum):
+    """What a URL of a job stands for."""
+
+    PAGE = "page"
+    SITEMAP = "sitemap"
+
+
 def content_hash(title: str, text: str) -> str:
     return hashlib.sha256(f"{title}\n\n{text}".encode()).hexdigest()
 

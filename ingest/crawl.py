@@ -19,13 +19,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from corpus.database import Database, GenerationRow, JobRow, PageRow, UrlRow, is_disk_full, utc_now
 from corpus.errors import IngestError, NotFound, PermanentError, StorageFull, TransientError
 from corpus.generations import GenerationWriter, Pending
-from corpus.model import IngestMode, JobState, UrlState, page_id
+from corpus.model import IngestMode, JobState, UrlKind, UrlState, page_id
 from corpus.pages import Pages
 from corpus.settings import IngestSettings
 from corpus.sources import JobSpec
 from ingest import frontier
 from ingest.frontier import FrontierUrl
-from ingest.sitemap_walk import SitemapWalker
+from ingest.sitemap_walk import MAX_SITEMAP_DEPTH, MAX_SITEMAPS, Listed, SitemapReader, sitemap_address
 from ingest.urls import Scope, check_url, normalise
 from ingest.visit import Changed, Elsewhere, KnownPage, NotIndexed, Outcome, Unchanged, Visitor
 
@@ -57,7 +57,7 @@ class Job:
 @dataclass(frozen=True, slots=True)
 class _Visited:
     entry: FrontierUrl
-    outcome: Outcome | IngestError
+    outcome: Outcome | Listed | IngestError
 
 
 class Crawler:
@@ -70,7 +70,7 @@ class Crawler:
         writer: GenerationWriter,
         pages: Pages,
         visitor: Visitor,
-        sitemaps: SitemapWalker,
+        sitemaps: SitemapReader,
         settings: IngestSettings,
         should_stop: Callable[[], bool],
         jitter: Callable[[], float] = random.random,
@@ -92,9 +92,10 @@ class Crawler:
         async with self._database.write() as connection:
             running = {"state": JobState.RUNNING, "started_at": func.coalesce(JobRow.started_at, utc_now())}
             await connection.execute(update(JobRow).where(JobRow.id == job_id).values(running))
-        urls, failures = await self._first_urls(job)
+        urls, failures = self._first_urls(job)
+        kind = UrlKind.SITEMAP if job.spec.mode is IngestMode.SITEMAP else UrlKind.PAGE
         async with self._database.write() as connection:
-            await frontier.add(connection, job_id, urls, depth=0, budget=max(job.spec.max_pages, len(job.spec.urls)))
+            await frontier.add(connection, job_id, urls, depth=0, budget=max(job.spec.max_pages, len(job.spec.urls)), kind=kind)
             for url, error in failures:
                 await self._add_failure(connection, job_id, url, error)
         return True
@@ -158,20 +159,13 @@ class Crawler:
             changed = (JobRow.id == job_id) & (JobRow.error.is_distinct_from(error))
             await connection.execute(update(JobRow).where(changed).values(error=error))
 
-    async def _first_urls(self, job: Job) -> tuple[list[str], list[tuple[str, IngestError]]]:
+    def _first_urls(self, job: Job) -> tuple[list[str], list[tuple[str, IngestError]]]:
         urls: list[str] = []
         failures: list[tuple[str, IngestError]] = []
-        scope = _scope(job.spec)
         for url in job.spec.urls:
             try:
-                if job.spec.mode is IngestMode.SITEMAP:
-                    urls += await self._sitemaps.walk(
-                        check_url(url, self._settings),
-                        limit=job.spec.max_pages,
-                        admits=lambda page: scope is None or scope.admits(page, 0) is None,
-                    )
-                else:
-                    urls.append(check_url(url, self._settings))
+                checked = check_url(url, self._settings)
+                urls.append(sitemap_address(checked) if job.spec.mode is IngestMode.SITEMAP else checked)
             except IngestError as exc:
                 failures.append((url, exc))
         return list(dict.fromkeys(urls)), failures
@@ -206,10 +200,15 @@ class Crawler:
                 group.create_task(visitor())
         await visited.put(None)
 
-    async def _visit(self, job: Job, entry: FrontierUrl) -> Outcome | IngestError:
+    async def _visit(self, job: Job, entry: FrontierUrl) -> Outcome | Listed | IngestError:
         scope = _scope(job.spec)
         known = await self._known(job, entry.url)
         try:
+            if entry.kind is UrlKind.SITEMAP:
+                async with self._database.read() as connection:
+                    if await frontier.count(connection, job.id, UrlKind.PAGE) >= job.spec.max_pages:
+                        return NotIndexed("page_budget", "The job had as many pages as it may before this sitemap's turn came.")
+                return await self._sitemaps.read(entry.url)
             return await self._visitor.visit(
                 entry.url,
                 collection_id=job.collection_id,
@@ -259,7 +258,7 @@ class Crawler:
             for entry, _ in changed.values():
                 await self._record_small(job, entry, exc)
 
-    async def _record_small(self, job: Job, entry: FrontierUrl, outcome: Outcome | IngestError) -> None:
+    async def _record_small(self, job: Job, entry: FrontierUrl, outcome: Outcome | Listed | IngestError) -> None:
         """Everything but a changed page: one short transaction, after taking out the page that is no longer there. In this
         order, for a URL whose outcome is recorded isn't visited again."""
         if _takes_page_out(outcome):
@@ -272,6 +271,8 @@ class Crawler:
                     await self._touch(connection, outcome)
                     await frontier.finish(connection, entry, UrlState.UNCHANGED, page_id=outcome.page_id)
                     await self._follow(connection, job, entry, outcome.links)
+                case Listed():
+                    await self._follow_sitemap(connection, job, entry, outcome)
                 case Elsewhere(url=url):
                     await self._move(connection, job, entry, url)
                 case NotIndexed():
@@ -321,6 +322,19 @@ class Crawler:
                 wanted.append(url)
         await frontier.add(connection, job.id, dict.fromkeys(wanted), depth=entry.depth + 1, budget=job.spec.max_pages)
 
+    async def _follow_sitemap(self, connection: AsyncConnection, job: Job, entry: FrontierUrl, listed: Listed) -> None:
+        scope = _scope(job.spec)
+        pages = [page for page in listed.pages if scope is None or scope.admits(page, 0) is None]
+        added = await frontier.add(connection, job.id, pages, depth=0, budget=job.spec.max_pages)
+        deeper = listed.sitemaps if entry.depth < MAX_SITEMAP_DEPTH else ()
+        below = entry.depth + 1
+        sitemaps = await frontier.add(connection, job.id, deeper, depth=below, budget=MAX_SITEMAPS, kind=UrlKind.SITEMAP)
+        message = (
+            f"A sitemap of {len(listed.pages)} pages, {len(pages)} of them in scope and {added} added to the job, and of "
+            f"{len(listed.sitemaps)} sitemaps, {sitemaps} of them added; {listed.foreign} entries are of other sites or no URLs."
+        )
+        await frontier.finish(connection, entry, UrlState.SKIPPED, reason="sitemap", message=message)
+
     def _backoff_s(self, attempts: int) -> float:
         """Exponential, with full jitter over its upper half."""
         return RETRY_BASE_S * 2.0**attempts * (0.5 + self._jitter() / 2)
@@ -339,7 +353,7 @@ def _scope(spec: JobSpec) -> Scope | None:
     return Scope.of(roots, max_depth=0, include=spec.include, exclude=spec.exclude, prefix="/")
 
 
-def _takes_page_out(outcome: Outcome | IngestError) -> bool:
+def _takes_page_out(outcome: Outcome | Listed | IngestError) -> bool:
     """Whether the site says that what is stored under this URL is no longer there, or shouldn't be shown."""
     match outcome:
         case NotIndexed(remove=remove):

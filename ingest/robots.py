@@ -21,6 +21,7 @@ from ingest.urls import split_url
 MAX_ROBOTS_BYTES = 500 * 1024  # section 2.5: at least this much must be parsed, and no more is here
 CACHE_S = 24 * 3600.0  # section 2.4
 UNREACHABLE_CACHE_S = 5.0  # before an unreachable robots.txt is asked for again: a blip must not outlast a URL's retries
+UNREACHABLE_CACHE_MAX_S = 600.0  # however long the site asks for
 
 _MAX_ORIGINS = 10_000
 _PRODUCT_TOKEN = re.compile(r"[A-Za-z_-]+")  # section 2.2.1
@@ -28,11 +29,13 @@ _PRODUCT_TOKEN = re.compile(r"[A-Za-z_-]+")  # section 2.2.1
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """``reason`` is None if allowed, else ``robots_disallowed`` or, which is worth another try, ``robots_unreachable``."""
+    """``reason`` is None if allowed, else ``robots_disallowed`` or, which is worth another try after ``retry_after_s``,
+    ``robots_unreachable``."""
 
     allowed: bool
     reason: str | None = None
     crawl_delay_s: float | None = None
+    retry_after_s: float | None = None
 
     @property
     def is_transient(self) -> bool:
@@ -69,7 +72,7 @@ class Robots:
         parts = split_url(url)
         rules = await self._rules(parts.origin)
         if rules is None:
-            return Verdict(False, "robots_unreachable")
+            return Verdict(False, "robots_unreachable", retry_after_s=self._origins[parts.origin].stale_s - self._clock())
         delay_s = self._crawl_delay(rules)
         self._fetcher.politeness.set_delay(parts.host, max(self._settings.delay_s, delay_s or 0.0))
         if rules.can_fetch(url, self._product):
@@ -91,31 +94,38 @@ class Robots:
         entry = self._origins.setdefault(origin, _Origin())
         async with entry.lock:  # one request for all who ask at once
             if self._clock() >= entry.stale_s:
-                rules = await self._fetch(origin)
+                rules, keep_s = await self._fetch(origin)
                 if rules is not None:  # section 2.4: while the file can't be reached, yesterday's rules still stand
                     entry.rules = rules
-                entry.stale_s = self._clock() + (UNREACHABLE_CACHE_S if rules is None else CACHE_S)
+                entry.stale_s = self._clock() + keep_s
             return entry.rules
 
-    async def _fetch(self, origin: str) -> Protego | None:
-        """The rules of an origin; None if they can't be reached, which forbids everything (section 2.3.1.4)."""
+    async def _fetch(self, origin: str) -> tuple[Protego | None, float]:
+        """The rules of an origin and for how long they hold; None if they can't be reached, which forbids everything
+        (section 2.3.1.4) until they are asked for again: a site that says when (Retry-After) isn't asked before."""
         try:
             response = await self._fetcher.fetch(
                 f"{origin}/robots.txt", accept="text/plain, */*;q=0.1", max_bytes=MAX_ROBOTS_BYTES, truncate=True
             )
-        except TransientError:  # 429 too: who is asked to slow down hasn't been told that there are no rules
-            return None
+        except TransientError as exc:  # 429 too: who is asked to slow down hasn't been told that there are no rules
+            return None, min(max(exc.retry_after_s or 0.0, UNREACHABLE_CACHE_S), UNREACHABLE_CACHE_MAX_S)
         except PermanentError as exc:
             if exc.reason.startswith("http_4") or exc.reason == "too_many_redirects":
-                return Protego()  # sections 2.3.1.2 and 2.3.1.3: no rules, so all is allowed
+                return Protego(), CACHE_S  # sections 2.3.1.2 and 2.3.1.3: no rules, so all is allowed
             if isinstance(exc, ForbiddenAddress) or exc.reason == "no_such_host":
                 raise
-            return None
-        return await asyncio.to_thread(_parse, response.body)
+            return None, UNREACHABLE_CACHE_S
+        return await asyncio.to_thread(_parse, response.body), CACHE_S
 
     def _forget_stale(self) -> None:
         now_s = self._clock()
         self._origins = {o: entry for o, entry in self._origins.items() if entry.lock.locked() or entry.stale_s > now_s}
+
+
+def unreachable(url: str, verdict: Verdict) -> TransientError:
+    """What a transient verdict means to who wanted ``url``."""
+    message = f"The robots.txt of {url} can't be read now, so nothing may be fetched. Does the site answer?"
+    return TransientError(message, reason=verdict.reason, retry_after_s=verdict.retry_after_s)
 
 
 def product_token(user_agent: str) -> str:

@@ -15,14 +15,14 @@ from ingest.decoding import BodyDecoder
 
 MAX_SITEMAP_BYTES = 50 * 1024 * 1024  # unpacked; the protocol's own limit
 MAX_SITEMAP_ENTRIES = 50_000  # the protocol's own limit
-MAX_SITEMAP_DEPTH = 3  # indexes within indexes that a crawl follows; the protocol itself allows one
 
 _GZIP_MAGIC = b"\x1f\x8b"
 
 
 @dataclass(frozen=True, slots=True)
 class SitemapUrl:
-    """A page that a sitemap lists. ``loc`` is as written, not yet checked; ``lastmod`` is aware, None if unusable."""
+    """A page, or a sitemap, that a sitemap lists. ``loc`` is as written and not yet checked; ``lastmod`` is aware, and None
+    if unusable."""
 
     loc: str
     lastmod: datetime | None = None
@@ -33,7 +33,7 @@ class Sitemap:
     """``children`` are the sitemaps that an index lists; one of the two is empty."""
 
     urls: tuple[SitemapUrl, ...] = ()
-    children: tuple[str, ...] = ()
+    children: tuple[SitemapUrl, ...] = ()
 
 
 def parse_sitemap(body: bytes) -> Sitemap:
@@ -86,9 +86,9 @@ def _parse_xml(body: bytes) -> Sitemap:
         raise _bad("it has a DOCTYPE, which sitemaps don't need")
     match etree.QName(root).localname:
         case "urlset":
-            return Sitemap(urls=tuple(SitemapUrl(loc, _lastmod(entry)) for entry, loc in _entries(root, "url")))
+            return Sitemap(urls=_entries(root, "url"))
         case "sitemapindex":
-            return Sitemap(children=tuple(loc for _, loc in _entries(root, "sitemap")))
+            return Sitemap(children=_entries(root, "sitemap"))
         case other:
             raise _bad(f"its root is <{other}>, not <urlset> or <sitemapindex>")
 
@@ -99,10 +99,10 @@ def _refuse_doctype_text(body: bytes) -> None:
         raise _bad("it has a DOCTYPE, which sitemaps don't need")
 
 
-def _entries(root: etree._Element, name: str) -> list[tuple[etree._Element, str]]:
+def _entries(root: etree._Element, name: str) -> tuple[SitemapUrl, ...]:
     """The entries that have a location. Any namespace will do: sites misspell it, and extensions sit a level deeper."""
     found = ((entry, _text(entry, "loc")) for entry in root.iterchildren(f"{{*}}{name}"))
-    return [(entry, loc) for entry, loc in found if loc]
+    return tuple(SitemapUrl(loc, _lastmod(entry)) for entry, loc in found if loc)
 
 
 def _text(entry: etree._Element, name: str) -> str:

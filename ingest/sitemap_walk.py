@@ -1,93 +1,92 @@
-"""From a sitemap's address, or a site's, to the page URLs that it lists (sitemaps.org 0.9)."""
+"""From a sitemap's address to what it lists (sitemaps.org 0.9).
+
+A sitemap is an entry of the job's frontier like a page: read one by one, tried again after a passing failure, its outcome
+written down, and gone on with after a crash. An entry for a site's robots.txt stands for the sitemaps that it announces.
+"""
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Protocol
 
-from corpus.errors import IngestError, PermanentError
+from corpus.errors import PermanentError
 from corpus.settings import IngestSettings
 from ingest.fetch import Fetcher
-from ingest.robots import Robots
-from ingest.sitemap import Sitemap
-from ingest.urls import check_url, normalise, split_url
+from ingest.robots import Robots, unreachable
+from ingest.sitemap import MAX_SITEMAP_BYTES, Sitemap, SitemapUrl
+from ingest.urls import check_url, normalise, same_site, split_url
 
 ACCEPT = "application/xml, text/xml;q=0.9, text/plain;q=0.5"
-MAX_SITEMAPS = 200
-MAX_DEPTH = 3
+MAX_SITEMAPS = 500  # of one job
+MAX_SITEMAP_DEPTH = 3  # indexes within indexes; the protocol itself allows one
+
+_LONG_AGO = datetime.min.replace(tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """The normalised URLs that a sitemap lists, newest ``lastmod`` first and those without one last: pages, sitemaps of its
+    own site, and how many are on other sites or no URLs at all. A sitemap speaks only for its own site (sitemaps.org)."""
+
+    pages: tuple[str, ...] = ()
+    sitemaps: tuple[str, ...] = ()
+    foreign: int = 0
 
 
 class Parser(Protocol):
     async def sitemap(self, body: bytes) -> Sitemap: ...
 
 
-class SitemapWalker:
+class SitemapReader:
     def __init__(self, *, fetcher: Fetcher, robots: Robots, parser: Parser, settings: IngestSettings) -> None:
         self._fetcher = fetcher
         self._robots = robots
         self._parser = parser
         self._settings = settings
 
-    async def walk(self, url: str, *, limit: int, admits: Callable[[str], bool]) -> list[str]:
-        """Normalised page URLs that ``admits`` lets in, at most ``limit``, of one host: a sitemap speaks only for its own
-        (sitemaps.org).
-
-        ``url`` is a sitemap; or any other address of a site, whose robots.txt or /sitemap.xml then tells where one is.
+    async def read(self, url: str) -> Listed:
+        """What the sitemap at the normalised ``url`` lists; of a robots.txt: the sitemaps it announces, else /sitemap.xml.
 
         Raises:
-            PermanentError, TransientError: no sitemap of those named could be read.
+            PermanentError, TransientError: it can't be read, now or at all.
         """
-        first = [url] if _is_sitemap(url) else await self._announced(url)
-        waiting = deque((normalise(address), 1) for address in first)
-        authority = split_url(url).authority
-        pages: dict[str, None] = {}
-        seen: set[str] = set()
-        failure: IngestError | None = None
-        while waiting and len(pages) < limit and len(seen) < MAX_SITEMAPS:
-            address, depth = waiting.popleft()
-            if address in seen:
-                continue
-            seen.add(address)
-            try:
-                sitemap = await self._read(address)
-            except IngestError as exc:
-                failure = exc
-                continue
-            if depth < MAX_DEPTH:
-                waiting.extend((child, depth + 1) for child in _normalised(sitemap.children, authority))
-            listed = _normalised([entry.loc for entry in sitemap.urls], authority)
-            pages |= dict.fromkeys(page for page in listed if admits(page))
-        if not pages and failure is not None:
-            raise failure
-        return list(pages)[:limit]
+        await self._admit(url)
+        parts = split_url(url)
+        if parts.path == "/robots.txt":
+            announced = [SitemapUrl(address) for address in await self._robots.sitemaps(parts.origin)]
+            # What a site's own robots.txt announces may lie on another host (sitemaps.org, "cross submits").
+            return Listed(sitemaps=tuple(_spelled(announced)) or (f"{parts.origin}/sitemap.xml",))
+        response = await self._fetcher.fetch(url, accept=ACCEPT, max_bytes=MAX_SITEMAP_BYTES, admit=self._admit)
+        sitemap = await self._parser.sitemap(response.body)
+        listed, children = _spelled(sitemap.urls), _spelled(sitemap.children)
+        pages = tuple(page for page in listed if same_site(page, url))
+        sitemaps = tuple(child for child in children if same_site(child, url))
+        foreign = len(sitemap.urls) + len(sitemap.children) - len(pages) - len(sitemaps)
+        return Listed(pages=pages, sitemaps=sitemaps, foreign=foreign)
 
-    async def _announced(self, url: str) -> list[str]:
-        origin = split_url(url).origin
-        return await self._robots.sitemaps(origin) or [f"{origin}/sitemap.xml"]
-
-    async def _read(self, address: str) -> Sitemap:
-        check_url(address, self._settings)
-        verdict = await self._robots.allowed(address)
+    async def _admit(self, url: str) -> None:
+        check_url(url, self._settings)
+        verdict = await self._robots.allowed(url)
+        if verdict.is_transient:
+            raise unreachable(url, verdict)
         if not verdict.allowed:
-            raise PermanentError(f"The site's robots.txt forbids its sitemap {address}.", reason=verdict.reason)
-        response = await self._fetcher.fetch(address, accept=ACCEPT)
-        return await self._parser.sitemap(response.body)
+            raise PermanentError(f"The site's robots.txt forbids its sitemap {url}.", reason=verdict.reason)
 
 
-def _is_sitemap(url: str) -> bool:
-    path = split_url(url).path.lower()
-    return path.endswith((".xml", ".xml.gz", ".txt"))
+def sitemap_address(url: str) -> str:
+    """Where a job over the sitemaps of ``url`` begins: ``url`` itself if it looks like a sitemap, else its site's robots.txt."""
+    parts = split_url(url)
+    return url if parts.path.lower().endswith((".xml", ".xml.gz", ".txt")) else f"{parts.origin}/robots.txt"
 
 
-def _normalised(urls: tuple[str, ...] | list[str], authority: str) -> list[str]:
-    """Those of ``urls`` that can be read at all and are on the sitemap's own host."""
-    kept = []
-    for url in urls:
+def _spelled(entries: Iterable[SitemapUrl]) -> list[str]:
+    """Those that can be read at all, once each, newest first."""
+    spelled: dict[str, None] = {}
+    for entry in sorted(entries, key=lambda entry: entry.lastmod or _LONG_AGO, reverse=True):
         try:
-            spelled = normalise(url)
+            spelled[normalise(entry.loc)] = None
         except PermanentError:
             continue
-        if split_url(spelled).authority == authority:
-            kept.append(spelled)
-    return kept
+    return list(spelled)

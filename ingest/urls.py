@@ -143,11 +143,25 @@ def is_private_allowed(host: str, port: int, settings: IngestSettings) -> bool:
     return any(host == name and only_port in (None, port) for name, only_port in map(_host_entry, settings.allow_private_hosts))
 
 
+def same_site(url: str, other: str) -> bool:
+    """Whether two normalised URLs are of one site: the same host and port, with or without "www." before the name.
+
+    Sites redirect the one name to the other, and whoever owns a name owns what lies under it. Nothing else is taken for
+    the same: other subdomains may be other people's (user.github.io), and which names those are, only a list could say.
+    """
+    return _site(split_url(url).authority) == _site(split_url(other).authority)
+
+
+def _site(authority: str) -> str:
+    return authority.removeprefix("www.")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scope:
     """Which links a crawl follows. Pure: made once per job from its start URLs.
 
-    ``roots`` are (authority, path prefix) pairs; http and https count as the same site. ``include`` and ``exclude`` are
+    ``roots`` are (authority, path prefix) pairs; http and https count as the same site, and so do a name and the same with
+    "www." before it (:func:`same_site`). ``include`` and ``exclude`` are
     shell globs matched, case and all, against the whole normalised URL: ``*`` matches across slashes, ``?`` any one
     character (a literal one is ``[?]``). With ``include`` a URL must match one of them; ``exclude`` wins.
     """
@@ -172,14 +186,14 @@ class Scope:
         From https://h/docs/index.html that is https://h/docs/; from https://h/docs, all of https://h/.
         """
         parts = [split_url(normalise(url)) for url in start_urls]
-        roots = dict.fromkeys((p.authority, prefix or p.path[: p.path.rindex("/") + 1]) for p in parts)
+        roots = dict.fromkeys((_site(p.authority), prefix or p.path[: p.path.rindex("/") + 1]) for p in parts)
         return cls(roots=tuple(roots), include=tuple(include), exclude=tuple(exclude), max_depth=max_depth)
 
     def admits(self, url: str, depth: int) -> str | None:
         """None if the normalised ``url``, ``depth`` links away from a start URL, is in scope, else why it is not:
         ``other_host``, ``outside_prefix``, ``excluded``, ``not_included`` or ``too_deep``."""
         parts = split_url(url)
-        prefixes = [prefix for authority, prefix in self.roots if authority == parts.authority]
+        prefixes = [prefix for authority, prefix in self.roots if authority == _site(parts.authority)]
         if not prefixes:
             return "other_host"
         if not parts.path.startswith(tuple(prefixes)):

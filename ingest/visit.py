@@ -9,12 +9,12 @@ from datetime import UTC, datetime
 from typing import Protocol
 
 from corpus.chunking import Tokenizer, chunk_page
-from corpus.errors import PermanentError, TransientError
+from corpus.errors import PermanentError
 from corpus.generations import NewPage
 from corpus.settings import IndexSettings
 from ingest.extract import ExtractedPage
 from ingest.fetch import Fetcher, Response
-from ingest.robots import UNREACHABLE_CACHE_S, Robots, product_token
+from ingest.robots import Robots, product_token, unreachable
 
 ACCEPT = "text/html, application/xhtml+xml, text/plain;q=0.8"
 
@@ -99,7 +99,7 @@ class Visitor:
         verdict = await self._robots.allowed(url)
         if not verdict.allowed:
             if verdict.is_transient:
-                raise _unreachable(url)
+                raise unreachable(url, verdict)
             return NotIndexed("robots_disallowed", "The site's robots.txt forbids it.")
         etag, last_modified = (known.etag, known.last_modified) if known else (None, None)
         try:
@@ -120,7 +120,7 @@ class Visitor:
             raise _NotAdmitted(f"It redirects to {target}, which is out of scope.")
         verdict = await self._robots.allowed(target)
         if verdict.is_transient:
-            raise _unreachable(target)
+            raise unreachable(target, verdict)
         if not verdict.allowed:
             raise _NotAdmitted(f"It redirects to {target}, which robots.txt forbids.")
 
@@ -161,11 +161,6 @@ class Visitor:
                 notes=extracted.notes,
             )
         )
-
-
-def _unreachable(url: str) -> TransientError:
-    message = f"The robots.txt of {url} can't be read now, so nothing may be fetched. Does the site answer?"
-    return TransientError(message, reason="robots_unreachable", retry_after_s=UNREACHABLE_CACHE_S)
 
 
 def robots_tag(header: str, *, product: str) -> set[str]:

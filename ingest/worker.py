@@ -27,7 +27,7 @@ from ingest.crawl import DISK_FULL, DISK_FULL_PAUSE_S, Crawler
 from ingest.fetch import Fetcher
 from ingest.parsing import ParserPool
 from ingest.robots import Robots
-from ingest.sitemap_walk import SitemapWalker
+from ingest.sitemap_walk import SitemapReader
 from ingest.visit import Visitor
 
 log = logging.getLogger(__name__)
@@ -100,7 +100,7 @@ class IngestWorker:
             writer=writer,
             pages=Pages(database=database, writer=writer),
             visitor=visitor,
-            sitemaps=SitemapWalker(fetcher=fetcher, robots=robots, parser=parser, settings=settings.ingest),
+            sitemaps=SitemapReader(fetcher=fetcher, robots=robots, parser=parser, settings=settings.ingest),
             settings=settings.ingest,
             should_stop=self._stopping.is_set,
         )

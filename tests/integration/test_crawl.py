@@ -24,9 +24,9 @@ from ingest.crawl import DISK_FULL, Crawler
 from ingest.fetch import Fetcher
 from ingest.parsing import ParserPool
 from ingest.robots import Robots
-from ingest.sitemap_walk import SitemapWalker
+from ingest.sitemap_walk import Listed, SitemapReader
 from ingest.visit import Outcome, Visitor
-from tests.scripted_site import PUBLIC_IP, Reply, Request, ScriptedSite, conditional, page, raw, redirect, reset, status
+from tests.scripted_site import PUBLIC_IP, Reply, Request, ScriptedSite, canary, conditional, page, raw, redirect, reset, status
 from tests.shelf import OnFlip, Shelf
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -34,6 +34,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 MAX_BATCHES = 60
 INDEXED = ("indexed", None)
 UNCHANGED = ("unchanged", None)
+READ = ("skipped", "sitemap")
 
 
 class Killed(BaseException):
@@ -98,7 +99,7 @@ class Ingest:
                 writer=self.shelf.writer,
                 pages=self.shelf.pages,
                 visitor=visitor,
-                sitemaps=SitemapWalker(fetcher=fetcher, robots=robots, parser=self._parser, settings=chosen),
+                sitemaps=SitemapReader(fetcher=fetcher, robots=robots, parser=self._parser, settings=chosen),
                 settings=chosen,
                 should_stop=lambda: False,
             )
@@ -600,10 +601,14 @@ async def test_a_page_that_another_job_wrote_meanwhile_is_superseded(
 # Sitemaps
 
 
-def sitemap(*urls: str) -> Reply:
-    listed = "".join(f"<url><loc>{url}</loc></url>" for url in urls)
-    document = f'<?xml version="1.0"?><urlset xmlns="http://www.sitemaps.org/schemas/sitemap/0.9">{listed}</urlset>'
+def sitemap(*urls: str, root: str = "urlset", entry: str = "url", **lastmods: str) -> Reply:
+    listed = "".join(f"<{entry}><loc>{url}</loc><lastmod>{lastmods.get(url, '')}</lastmod></{entry}>" for url in urls)
+    document = f'<?xml version="1.0"?><{root} xmlns="http://www.sitemaps.org/schemas/sitemap/0.9">{listed}</{root}>'
     return page(document.encode(), content_type="application/xml")
+
+
+def sitemap_index(*urls: str, **lastmods: str) -> Reply:
+    return sitemap(*urls, root="sitemapindex", entry="sitemap", **lastmods)
 
 
 async def test_a_sitemaps_pages_are_chosen_before_they_are_counted(ingest: Ingest, site: ScriptedSite) -> None:
@@ -612,7 +617,7 @@ async def test_a_sitemaps_pages_are_chosen_before_they_are_counted(ingest: Inges
     site.script("/sitemap.xml", sitemap(*map(site.url, paths)))
     ended = await ingest.run("/sitemap.xml", mode=IngestMode.SITEMAP, include=["*/docs/*"], exclude=["*/old"], max_pages=2)
     assert ended.state is JobState.SUCCEEDED
-    assert ended.outcomes == {"/docs/1": INDEXED, "/docs/2": INDEXED}
+    assert ended.outcomes == {"/sitemap.xml": READ, "/docs/1": INDEXED, "/docs/2": INDEXED}
     assert Counter(site.targets) == Counter(["/robots.txt", "/sitemap.xml", "/docs/1", "/docs/2"])
 
 
@@ -624,10 +629,118 @@ async def test_a_sitemap_speaks_only_for_its_own_host(ingest: Ingest, site: Scri
         site.script("/list.xml", sitemap(other.url("/a"), site.url("/a")))
         ended = await ingest.run("/", mode=IngestMode.SITEMAP, max_pages=1)
         assert other.connections == 0
-    assert ended.outcomes == {"/a": INDEXED}
+    assert ended.outcomes == {"/robots.txt": READ, "/list.xml": READ, "/a": INDEXED}
 
 
 async def test_a_sitemap_that_cannot_be_read_fails_the_job(ingest: Ingest, site: ScriptedSite) -> None:
     ended = await ingest.run("/sitemap.xml", mode=IngestMode.SITEMAP)
     assert ended.state is JobState.FAILED
     assert ended.outcomes == {"/sitemap.xml": ("failed", "http_404")}
+
+
+async def test_a_failing_part_of_a_sitemap_is_tried_again_and_told_if_it_stays_away(ingest: Ingest, site: ScriptedSite) -> None:
+    script(site, {"/a": [], "/b": []})
+    site.script("/sitemap.xml", sitemap_index(*map(site.url, ["/1.xml", "/2.xml", "/3.xml"])))
+    site.script("/1.xml", sitemap(site.url("/a")))
+    site.script("/2.xml", reset(), sitemap(site.url("/b")))
+    site.script("/3.xml", status(500))
+    ended = await ingest.run("/sitemap.xml", mode=IngestMode.SITEMAP)
+    assert ended.state is JobState.SUCCEEDED
+    assert ended.outcomes == {
+        "/sitemap.xml": READ,
+        "/1.xml": READ,
+        "/2.xml": READ,
+        "/3.xml": ("failed", "http_500"),
+        "/a": INDEXED,
+        "/b": INDEXED,
+    }
+    assert site.targets.count("/3.xml") == IngestSettings().max_attempts
+
+
+async def test_a_job_over_a_sitemap_can_be_cancelled_between_its_parts(ingest: Ingest, site: ScriptedSite) -> None:
+    script(site, {"/a": []})
+    parts = [f"/{n}.xml" for n in range(20)]
+    site.script("/sitemap.xml", sitemap_index(*map(site.url, parts)))
+    job_id = await ingest.submit("/sitemap.xml", mode=IngestMode.SITEMAP)
+    for part in parts:
+        site.script(part, sitemap(site.url("/a")))
+    site.script(parts[2], doing(lambda: ingest.cancel(job_id), sitemap(site.url("/a"))))
+    ended = await ingest.work(job_id, concurrency=1)
+    assert ended.state is JobState.CANCELLED
+    assert parts[5] not in site.targets
+    assert ended.rows[parts[19]].state == UrlState.PENDING
+
+
+async def test_a_job_killed_in_the_middle_of_a_sitemap_goes_on_with_the_next_part(
+    ingest: Ingest, site: ScriptedSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script(site, {"/a": [], "/b": []})
+    site.script("/sitemap.xml", sitemap_index(*map(site.url, ["/1.xml", "/2.xml"])))
+    site.script("/1.xml", sitemap(site.url("/a")))
+    site.script("/2.xml", sitemap(site.url("/b")))
+    job_id = await ingest.submit("/sitemap.xml", mode=IngestMode.SITEMAP)
+    read = SitemapReader.read
+
+    async def killed(self: SitemapReader, url: str) -> Listed:
+        if url.endswith("/2.xml"):
+            raise Killed
+        return await read(self, url)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(SitemapReader, "read", killed)
+        with pytest.raises(BaseExceptionGroup):
+            await ingest.work(job_id, concurrency=1)
+    ended = await ingest.work(job_id)
+    assert ended.outcomes == {"/sitemap.xml": READ, "/1.xml": READ, "/2.xml": READ, "/a": INDEXED, "/b": INDEXED}
+    assert site.targets.count("/sitemap.xml") == 1
+
+
+async def test_the_newest_pages_of_a_sitemap_come_first_and_the_rest_of_it_is_not_read_in_vain(
+    ingest: Ingest, site: ScriptedSite
+) -> None:
+    dated = {"/old": "2019-01-01", "/new": "2026-10-01", "/undated": "", "/newer": "2026-11-01T00:00:00Z"}
+    script(site, dict.fromkeys(dated, ()))
+    site.script(
+        "/sitemap.xml", sitemap_index(site.url("/past.xml"), site.url("/now.xml"), **{site.url("/now.xml"): "2026-11-01"})
+    )
+    site.script("/now.xml", sitemap(*map(site.url, dated), **{site.url(path): day for path, day in dated.items()}))
+    site.script("/past.xml", sitemap(site.url("/old")))
+    ended = await ingest.run("/sitemap.xml", mode=IngestMode.SITEMAP, max_pages=2)
+    assert list(ended.outcomes.items()) == [
+        ("/sitemap.xml", READ),
+        ("/now.xml", READ),
+        ("/past.xml", ("skipped", "page_budget")),
+        ("/newer", INDEXED),
+        ("/new", INDEXED),
+    ]
+    assert "/past.xml" not in site.targets
+    assert "4 pages, 4 of them in scope and 2 added" in ended.rows["/now.xml"].message
+
+
+async def test_sitemaps_within_sitemaps_end(ingest: Ingest, site: ScriptedSite) -> None:
+    for n in range(10):
+        site.script(f"/{n}.xml", sitemap_index(site.url(f"/{n + 1}.xml"), site.url(f"/{n}.xml")))
+    ended = await ingest.run("/0.xml", mode=IngestMode.SITEMAP)
+    assert ended.state is JobState.FAILED
+    assert ended.outcomes == dict.fromkeys(["/0.xml", "/1.xml", "/2.xml", "/3.xml"], READ)
+
+
+async def test_robots_txt_holds_for_sitemaps_and_for_where_they_redirect(ingest: Ingest, site: ScriptedSite) -> None:
+    site.script("/robots.txt", page(b"User-agent: *\nDisallow: /private", content_type="text/plain"))
+    site.script("/moved.xml", redirect("/private.xml"))
+    ended = await ingest.run("/private.xml", "/moved.xml", mode=IngestMode.SITEMAP)
+    assert ended.outcomes == dict.fromkeys(["/private.xml", "/moved.xml"], ("failed", "robots_disallowed"))
+    assert "/private.xml" not in site.targets
+
+
+async def test_a_sitemap_leads_to_no_forbidden_address(ingest: Ingest, site: ScriptedSite) -> None:
+    async with canary() as forbidden:
+        secret = forbidden.url("/secret")
+        site.script("/sitemap.xml", sitemap_index(forbidden.url("/s.xml"), site.url("/1.xml")))
+        site.script("/1.xml", sitemap(secret, f"http://a@{forbidden.authority}/", site.url("/a")))
+        site.script("/robots.txt", page(f"Sitemap: {forbidden.url('/s.xml')}".encode(), content_type="text/plain"))
+        script(site, {"/a": []})
+        ended = await ingest.run("/sitemap.xml", "/", secret, mode=IngestMode.SITEMAP)
+        assert forbidden.connections == 0
+    assert ended.outcomes["/a"] == INDEXED
+    assert ended.outcomes[forbidden.url("/s.xml")] == ended.outcomes[secret] == ("failed", "forbidden_address")

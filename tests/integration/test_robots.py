@@ -52,7 +52,7 @@ def text(content: str | bytes) -> Reply:
 
 ALLOWED = Verdict(True)
 DISALLOWED = Verdict(False, "robots_disallowed")
-UNREACHABLE = Verdict(False, "robots_unreachable")
+UNREACHABLE = Verdict(False, "robots_unreachable", retry_after_s=UNREACHABLE_CACHE_S)
 
 
 async def test_rules_for_us_and_for_others(site: ScriptedSite, robots: Robots) -> None:

@@ -56,8 +56,10 @@ def test_urlset_in_other_clothes(body: bytes) -> None:
 
 
 def test_index() -> None:
-    body = f"<sitemapindex xmlns='{NS}'><sitemap><loc>https://h/1.xml</loc></sitemap><sitemap><loc>https://h/2.xml.gz</loc></sitemap>"
-    assert parse_sitemap(f"{body}</sitemapindex>".encode()) == Sitemap(children=("https://h/1.xml", "https://h/2.xml.gz"))
+    one = "<sitemap><loc>https://h/1.xml</loc><lastmod>2024-05-06</lastmod></sitemap>"
+    body = f"<sitemapindex xmlns='{NS}'>{one}<sitemap><loc>https://h/2.xml.gz</loc></sitemap></sitemapindex>"
+    children = (SitemapUrl("https://h/1.xml", datetime(2024, 5, 6, tzinfo=UTC)), SitemapUrl("https://h/2.xml.gz"))
+    assert parse_sitemap(body.encode()) == Sitemap(children=children)
 
 
 def test_plain_text() -> None:

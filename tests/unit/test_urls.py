@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from corpus.errors import ForbiddenAddress, IngestError, PermanentError
 from corpus.settings import IngestSettings
 from ingest.addresses import is_ip_literal, is_public
-from ingest.urls import MAX_URL_CHARS, Scope, check_url, is_private_allowed, normalise, resolve_link, split_url
+from ingest.urls import MAX_URL_CHARS, Scope, check_url, is_private_allowed, normalise, resolve_link, same_site, split_url
 
 PUBLIC_ONLY = IngestSettings()
 
@@ -214,3 +214,17 @@ def test_scope_patterns() -> None:
     assert scope.admits("https://h/x.HTML", 1) == "not_included"
     assert scope.admits("https://h/guide/old/x.html", 1) == "excluded"
     assert scope.admits("https://h/x.html?print=1&.html", 1) == "excluded"
+
+
+def test_a_site_with_and_without_www_is_one() -> None:
+    for start in ("https://example.org", "https://www.example.org/"):
+        scope = Scope.of([start], max_depth=9)
+        assert scope.admits("https://example.org/a", 1) is None
+        assert scope.admits("https://www.example.org/a", 1) is None
+        assert scope.admits("https://docs.example.org/a", 1) == "other_host"
+        assert scope.admits("https://www.docs.example.org/a", 1) == "other_host"
+        assert scope.admits("https://www.example.org:8443/a", 1) == "other_host"
+        assert scope.admits("https://wwwexample.org/a", 1) == "other_host"
+        assert scope.admits("https://www.example.org.evil.example/a", 1) == "other_host"
+    assert same_site("https://h/a", "http://www.h/b")
+    assert not same_site("https://h/", "https://www2.h/")

@@ -83,6 +83,7 @@ def upgrade() -> None:
 
     with op.batch_alter_table("urls", schema=None) as batch_op:
         batch_op.add_column(sa.Column("transient", sa.Boolean(), server_default=sa.false(), nullable=False))
+        batch_op.add_column(sa.Column("kind", sa.String(length=8), server_default="page", nullable=False))
         batch_op.add_column(sa.Column("waits_for", sa.Text(), nullable=True))
         batch_op.add_column(sa.Column("http_status", sa.Integer(), nullable=True))
         batch_op.add_column(sa.Column("size_bytes", sa.Integer(), nullable=True))
@@ -98,6 +99,7 @@ def downgrade() -> None:
         batch_op.drop_column("http_status")
         batch_op.drop_column("waits_for")
         batch_op.drop_column("transient")
+        batch_op.drop_column("kind")
 
     with op.batch_alter_table("jobs", schema=None) as batch_op:
         batch_op.drop_index("ix_jobs_source")
