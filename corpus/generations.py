@@ -14,8 +14,9 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import Connection, delete, func, insert, select, update
+from sqlalchemy import Connection, Select, delete, func, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -231,11 +232,18 @@ class VisibleState:
     hidden_chunks: int
 
 
-def visible_state(connection: Connection) -> VisibleState:
+def _select_visible_state() -> Select[Any]:
     epoch = select(FactRow.value).where(FactRow.key == "epoch").scalar_subquery()
     states = ("writing", "revoked", "stale")  # not "!= live", which no index can answer
     hidden = select(func.coalesce(func.sum(GenerationRow.chunk_count), 0)).where(GenerationRow.state.in_(states))
-    row = connection.execute(select(epoch.label("epoch"), hidden.scalar_subquery().label("hidden_chunks"))).one()
+    return select(epoch.label("epoch"), hidden.scalar_subquery().label("hidden_chunks"))
+
+
+_VISIBLE_STATE = _select_visible_state()  # once: to put a statement together costs more than to run it
+
+
+def visible_state(connection: Connection) -> VisibleState:
+    row = connection.execute(_VISIBLE_STATE).one()
     return VisibleState(epoch=int(row.epoch["count"]) if row.epoch else 0, hidden_chunks=int(row.hidden_chunks))
 
 

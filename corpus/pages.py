@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Select, and_, delete, func, insert, select, update
+from sqlalchemy import Select, and_, bindparam, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -31,6 +31,7 @@ from corpus.model import OPEN_STATES, Chunk
 
 DEFAULT_COLLECTION = "default"
 COLLECTION_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
+_ID_OF_COLLECTION = select(CollectionRow.id).where(CollectionRow.name == bindparam("name"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +102,7 @@ class Pages:
                 return await self.collection_id(name)
 
     async def collection_id(self, name: str) -> int:
-        found = await self._database.snapshot(lambda c: c.scalar(select(CollectionRow.id).where(CollectionRow.name == name)))
+        found = await self._database.snapshot(lambda connection: connection.scalar(_ID_OF_COLLECTION, {"name": name}))
         if found is None:
             raise NotFound(f"There is no collection {name!r}. See GET /v1/collections, or make it by ingesting into it.")
         return int(found)

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, bindparam
 
 from corpus.database import ChunkRow, Database, PageRow
 from corpus.embedding import Embedder, Embedding
@@ -28,6 +28,9 @@ from corpus.store import Candidate, ChunkIndex, IndexFilter
 
 MAX_TRIES = 5
 MAX_CANDIDATES = 16_384  # Milvus' own limit
+_LIVE_AMONG = live_chunks().where(
+    ChunkRow.id.in_(bindparam("ids", expanding=True)), PageRow.collection_id == bindparam("collection_id")
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,10 +67,12 @@ class Searcher:
         """The first stage: at most ``query.limit`` hits, each with the ranks and scores of every stage it passed."""
         wanted = max(self._settings.candidates, query.limit)
         timings: dict[str, float] = {}
-        embedding, before = await asyncio.gather(self._embed(query, timings), self._database.snapshot(visible_state))
+        before = await self._database.snapshot(visible_state)
+        embedding: Embedding | None = None
         for attempt in range(1, MAX_TRIES + 1):
             candidates = min(wanted + before.hidden_chunks, MAX_CANDIDATES)
-            dense, lexical = await asyncio.gather(
+            dense: list[Candidate]
+            (embedding, dense), lexical = await asyncio.gather(
                 self._dense(query, embedding, candidates, timings), self._lexical(query, candidates, timings)
             )
             started = time.perf_counter()
@@ -83,23 +88,23 @@ class Searcher:
         hits = _to_hits(chunks, fused=fused, dense=dense, lexical=lexical)
         return SearchResult(hits=hits, query_embedding=embedding, timings_ms=timings)
 
-    async def _embed(self, query: SearchQuery, timings: dict[str, float]) -> Embedding | None:
-        if query.mode is SearchMode.LEXICAL:
-            return None
-        started = time.perf_counter()
-        embedding = await asyncio.to_thread(self._embedder.embed_query, query.text)
-        timings["embed"] = _ms_since(started)
-        return embedding
-
     async def _dense(
         self, query: SearchQuery, embedding: Embedding | None, candidates: int, timings: dict[str, float]
-    ) -> list[Candidate]:
-        if embedding is None:
-            return []
-        started = time.perf_counter()
-        found = await asyncio.to_thread(self._index.vectors.search, embedding.vector, where=query.where, limit=candidates)
-        timings["dense"] = _ms_since(started)
-        return found
+    ) -> tuple[Embedding | None, list[Candidate]]:
+        """The query's embedding, which is made if it wasn't yet, and the chunks near it."""
+        if query.mode is SearchMode.LEXICAL:
+            return None, []
+
+        def run() -> tuple[Embedding, list[Candidate]]:  # both in one change of threads
+            started = time.perf_counter()
+            embedded = embedding or self._embedder.embed_query(query.text)
+            timings.setdefault("embed", _ms_since(started))
+            started = time.perf_counter()
+            found = self._index.vectors.search(embedded.vector, where=query.where, limit=candidates)
+            timings["dense"] = _ms_since(started)
+            return embedded, found
+
+        return await asyncio.to_thread(run)
 
     async def _lexical(self, query: SearchQuery, candidates: int, timings: dict[str, float]) -> list[Candidate]:
         if query.mode is SearchMode.DENSE:
@@ -122,10 +127,10 @@ def _look_up(connection: Connection, *, ids: Sequence[str], query: SearchQuery) 
     read in."""
     chunks: list[Chunk] = []
     stale = 0
+    bound = {"collection_id": query.collection_id}
     for begin in range(0, len(ids), query.limit):
         part = ids[begin : begin + query.limit]
-        statement = live_chunks().where(ChunkRow.id.in_(part), PageRow.collection_id == query.collection_id)
-        found = {row.id: to_chunk(row) for row in connection.execute(statement).all()}
+        found = {row.id: to_chunk(row) for row in connection.execute(_LIVE_AMONG, bound | {"ids": part}).all()}
         stale += len(part) - len(found)
         chunks += [found[chunk_id] for chunk_id in part if chunk_id in found]
         if len(chunks) >= query.limit:
