@@ -68,6 +68,14 @@ class Pending:
         return [chunk_id(self.new.id, self.generation, chunk.ordinal) for chunk in self.new.chunks]
 
 
+class _GivenUp(Exception):
+    """Nobody wants the pages any more that are being written."""
+
+
+async def _never() -> bool:
+    return False
+
+
 class GenerationWriter:
     def __init__(self, *, database: Database, index: ChunkIndex, embedder: Embedder) -> None:
         self._database = database
@@ -75,10 +83,17 @@ class GenerationWriter:
         self._embedder = embedder
 
     async def commit(
-        self, pages: Sequence[NewPage], *, on_flip: Callable[[AsyncConnection, Pending, bool], Awaitable[None]]
+        self,
+        pages: Sequence[NewPage],
+        *,
+        on_flip: Callable[[AsyncConnection, Pending, bool], Awaitable[None]],
+        is_over: Callable[[], Awaitable[bool]] = _never,
     ) -> None:
         """Write pages and make them live. ``on_flip(connection, pending, went_live)`` runs inside the flip's transaction,
         once a page, so that what else must be true together with the page (its URL is done, its links are known) is.
+
+        ``is_over`` is asked as embedding goes on, which takes nearly all of the time. Once it says so, all is given up: no
+        page changes, and ``on_flip`` isn't called.
 
         Raises:
             TransientError: the indexes don't hold what was written to them; nothing went live.
@@ -86,11 +101,13 @@ class GenerationWriter:
         """
         pending = await self._begin(pages)
         try:
-            await self._write(pending)
+            await self._write(pending, is_over)
             async with self._database.write() as connection:
                 for one in pending:
                     await on_flip(connection, one, await _flip(connection, one))
                 await bump_epoch(connection)
+        except _GivenUp:
+            await self._give_up(pending)
         except Exception:  # but not cancellation: a thread may still be writing, so that is left to the next start
             await self._give_up(pending)
             raise
@@ -127,12 +144,12 @@ class GenerationWriter:
                 await connection.execute(delete(GenerationRow).where(GenerationRow.id.in_(generations)))
             swept += len(rows)
 
-    async def _write(self, pending: Sequence[Pending]) -> None:
+    async def _write(self, pending: Sequence[Pending], is_over: Callable[[], Awaitable[bool]]) -> None:
         """Embed what is new, index all, and look whether all can be found again."""
         chunks = [(one, chunk) for one in pending for chunk in one.new.chunks]
         kept = await self._unchanged(pending)
         new = [chunk.embed_text for one, chunk in chunks if (one.generation, chunk.embed_text) not in kept]
-        embedded = iter(await self._embed(new))
+        embedded = iter(await self._embed(new, is_over))
         embeddings = [kept.get((one.generation, chunk.embed_text)) or next(embedded) for one, chunk in chunks]
         await asyncio.to_thread(self._index.write, [_index_row(one, chunk) for one, chunk in chunks], embeddings)
         missing = await asyncio.to_thread(self._index.missing, [i for one in pending for i in one.chunk_ids])
@@ -166,10 +183,12 @@ class GenerationWriter:
                 ours = GenerationRow.id.in_([one.generation for one in pending])
                 await connection.execute(update(GenerationRow).where(ours).values(state="stale"))
 
-    async def _embed(self, texts: Sequence[str]) -> list[Embedding]:
-        """In slices, for a thread can't be cancelled but what comes after it can."""
+    async def _embed(self, texts: Sequence[str], is_over: Callable[[], Awaitable[bool]]) -> list[Embedding]:
+        """In slices, for a thread can't be cancelled but what comes after it can. Raises: _GivenUp."""
         embeddings: list[Embedding] = []
         for begin in range(0, len(texts), EMBED_SLICE):
+            if await is_over():
+                raise _GivenUp
             embeddings += await asyncio.to_thread(self._embedder.embed_passages, texts[begin : begin + EMBED_SLICE])
         return embeddings
 

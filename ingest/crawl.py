@@ -9,9 +9,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+from typing import Any, TypeVar
 
 from sqlalchemy import func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -30,10 +33,12 @@ from ingest.urls import Scope, check_url, normalise
 from ingest.visit import Changed, Elsewhere, KnownPage, NotIndexed, Outcome, Unchanged, Visitor
 
 log = logging.getLogger(__name__)
+T = TypeVar("T")
 
 BATCH_URLS = 64
 COMMIT_CHUNKS = 64  # chunks embedded and committed together: enough to fill the embedder's batches
 READ_AHEAD_PAGES = 16
+HALT_POLL_S = 0.5  # how long a cancelled or paused job may go on waiting for a site
 RETRY_BASE_S = 2.0
 RETRY_MAX_S = 600.0
 DISK_FULL_PAUSE_S = 5.0
@@ -47,11 +52,14 @@ class Job:
     collection_id: int
     spec: JobSpec
     state: JobState
+    run: int
     cancel_requested: bool
+    pause_requested: bool
 
     @property
     def is_over(self) -> bool:
-        return self.cancel_requested or self.state.is_final
+        """Whether no more is to be done now: it has ended, or is to end or to pause."""
+        return self.cancel_requested or self.pause_requested or self.state not in (JobState.QUEUED, JobState.RUNNING)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,14 +92,23 @@ class Crawler:
         self._should_stop = should_stop
         self._jitter = jitter
 
-    async def begin(self, job_id: str) -> bool:
-        """Mark a job as running and put its first URLs on the frontier. False if there is nothing to do."""
-        job = await self._job(job_id)
-        if job.is_over:
+    async def begin(self, job_id: str, *, run: int | None = None) -> bool:
+        """Mark a job as running and put its first URLs on the frontier. False if no more is to be done now, which
+        :meth:`finish` then settles. ``run``: for this run of the job alone; one that was overtaken does nothing."""
+        job = await self._job(job_id, run)
+        if job is None:
             return False
         async with self._database.write() as connection:
-            running = {"state": JobState.RUNNING, "started_at": func.coalesce(JobRow.started_at, utc_now())}
-            await connection.execute(update(JobRow).where(JobRow.id == job_id).values(running))
+            ours = (JobRow.id == job_id) & (JobRow.run == job.run) & JobRow.state.in_((JobState.QUEUED, JobState.RUNNING))
+            asked = JobRow.cancel_requested | JobRow.pause_requested
+            now = utc_now()
+            running = {
+                "state": JobState.RUNNING,
+                "started_at": func.coalesce(JobRow.started_at, now),
+                "working_since": func.coalesce(JobRow.working_since, now),
+            }
+            if not (await connection.execute(update(JobRow).where(ours & ~asked).values(running))).rowcount:
+                return False
         urls, failures = self._first_urls(job)
         kind = UrlKind.SITEMAP if job.spec.mode is IngestMode.SITEMAP else UrlKind.PAGE
         async with self._database.write() as connection:
@@ -100,10 +117,10 @@ class Crawler:
                 await self._add_failure(connection, job_id, url, error)
         return True
 
-    async def run_batch(self, job_id: str) -> bool:
-        """Visit the next URLs of a job and commit what they bring. False when none is left or the job was cancelled."""
-        job = await self._job(job_id)
-        if job.is_over:
+    async def run_batch(self, job_id: str, *, run: int | None = None) -> bool:
+        """Visit the next URLs of a job and commit what they bring. False when none is left, or no more is to be done now."""
+        job = await self._job(job_id, run)
+        if job is None or job.is_over:
             return False
         entries, wait_s = await frontier.due(self._database, job_id, now=utc_now(), limit=BATCH_URLS)
         if wait_s is None:
@@ -124,38 +141,81 @@ class Crawler:
             await asyncio.sleep(DISK_FULL_PAUSE_S)
         return True
 
-    async def finish(self, job_id: str, *, error: str | None = None) -> None:
-        """Record how a job ended: failed if nothing at all could be indexed, or with ``error``."""
-        job = await self._job(job_id)
-        if job.state.is_final:
-            return
+    async def finish(self, job_id: str, *, error: str | None = None, run: int | None = None, begun: bool = True) -> bool:
+        """Record how a run of a job ended: paused, cancelled, failed if nothing at all could be indexed or with ``error``,
+        else succeeded. False if it hasn't ended after all: it was to pause and was resumed before it did. ``begun``: what
+        :meth:`begin` gave."""
         counted = select(UrlRow.state, func.count().label("n")).where(UrlRow.job_id == job_id).group_by(UrlRow.state)
         async with self._database.write() as connection:
+            job = (await connection.execute(select(JobRow).where(JobRow.id == job_id).with_for_update())).first()
+            if job is None or job.run != (run or job.run) or job.state not in (JobState.QUEUED, JobState.RUNNING):
+                return True
             counts: dict[str, int] = {row.state: row.n for row in (await connection.execute(counted)).all()}
-            good = counts.get(UrlState.INDEXED, 0) + counts.get(UrlState.UNCHANGED, 0)
-            if error is None and not good and counts.get(UrlState.FAILED, 0):
-                error = "No page could be indexed; the failed URLs say why."
-            elif error is None and not good and not job.cancel_requested:
-                why = await connection.scalar(select(UrlRow.message).where(UrlRow.job_id == job_id, UrlRow.message.is_not(None)))
-                error = f"Nothing was indexed. {why or 'No URL was found in scope.'}"
-            cancelled = job.cancel_requested and (error is None or good)
-            state = JobState.CANCELLED if cancelled else JobState.FAILED if error else JobState.SUCCEEDED
-            values = {"state": state, "error": error, "finished_at": utc_now()}
-            await connection.execute(update(JobRow).where(JobRow.id == job_id).values(values))
+            unfinished = error is None and not job.cancel_requested and (not begun or counts.get(UrlState.PENDING, 0))
+            if unfinished and not job.pause_requested:
+                return False
+            state, now = JobState.PAUSED, utc_now()
+            values: dict[str, Any] = {"pause_requested": False, "worked_s": worked_s(job, now), "working_since": None}
+            if not unfinished:
+                state, error = await self._judged(connection, job, counts, error)
+                values |= {"error": error, "finished_at": now}
+            await connection.execute(update(JobRow).where(JobRow.id == job_id).values(values | {"state": state}))
         log.info("job %s %s: %s", job_id, state, ", ".join(f"{n} {name}" for name, n in sorted(counts.items())) or "no URLs")
+        return True
 
-    async def _job(self, job_id: str) -> Job:
+    async def _judged(
+        self, connection: AsyncConnection, job: Any, counts: dict[str, int], error: str | None
+    ) -> tuple[JobState, str | None]:
+        """How a job has ended that has nothing left to do."""
+        good = counts.get(UrlState.INDEXED, 0) + counts.get(UrlState.UNCHANGED, 0)
+        if error is None and not good and counts.get(UrlState.FAILED, 0):
+            error = "No page could be indexed; the failed URLs say why."
+        elif error is None and not good and not job.cancel_requested:
+            why = await connection.scalar(select(UrlRow.message).where(UrlRow.job_id == job.id, UrlRow.message.is_not(None)))
+            error = f"Nothing was indexed. {why or 'No URL was found in scope.'}"
+        cancelled = job.cancel_requested and (error is None or good)
+        return JobState.CANCELLED if cancelled else JobState.FAILED if error else JobState.SUCCEEDED, error
+
+    async def _job(self, job_id: str, run: int | None = None) -> Job | None:
+        """The job, if ``run`` is its run now."""
         async with self._database.read() as connection:
             row = (await connection.execute(select(JobRow).where(JobRow.id == job_id))).first()
         if row is None:
             raise NotFound(f"There is no job {job_id}; its collection may have been deleted.")
-        return Job(row.id, row.collection_id, JobSpec.model_validate(row.spec), JobState(row.state), row.cancel_requested)
+        if row.run != (run or row.run):
+            return None
+        spec, state = JobSpec.model_validate(row.spec), JobState(row.state)
+        return Job(row.id, row.collection_id, spec, state, row.run, row.cancel_requested, row.pause_requested)
 
-    async def _is_over(self, job_id: str) -> bool:
-        return self._should_stop() or (await self._job(job_id)).is_over
+    async def _is_over(self, job: Job) -> bool:
+        if self._should_stop():
+            return True
+        now = await self._job(job.id, job.run)
+        return now is None or now.is_over
+
+    async def _unless_over(self, job: Job, work: Coroutine[Any, Any, T]) -> T | None:
+        """What ``work`` gives, or None if the job is to do no more before then. ``work`` may be broken off anywhere: it waits
+        for other people's servers, up to many minutes, and writes nothing."""
+        task = asyncio.ensure_future(work)
+        try:
+            while not (await asyncio.wait([task], timeout=HALT_POLL_S))[0]:
+                if await self._is_over(job):
+                    return None
+            return task.result()
+        finally:
+            task.cancel()
+            await asyncio.wait([task])
+            if not task.cancelled():
+                task.exception()
 
     async def _note(self, job_id: str, error: str | None) -> None:
+        """After a batch: what it waits for, if it does, and the time that was worked."""
         async with self._database.write() as connection:
+            job = (await connection.execute(select(JobRow).where(JobRow.id == job_id).with_for_update())).first()
+            if job is not None and job.working_since is not None:
+                now = utc_now()
+                clock = {"worked_s": worked_s(job, now), "working_since": now}
+                await connection.execute(update(JobRow).where(JobRow.id == job_id).values(clock))
             changed = (JobRow.id == job_id) & (JobRow.error.is_distinct_from(error))
             await connection.execute(update(JobRow).where(changed).values(error=error))
 
@@ -183,7 +243,7 @@ class Crawler:
             finished = False
             while not finished:
                 batch, finished = await _take(visited)
-                if not await self._is_over(job.id):  # else what was read ahead is dropped: its URLs stay as they were
+                if not await self._is_over(job):  # else what was read ahead is dropped: its URLs stay as they were
                     await self._record(job, batch)
 
     async def _visit_all(self, job: Job, entries: list[FrontierUrl], visited: asyncio.Queue[_Visited | None]) -> None:
@@ -191,13 +251,16 @@ class Crawler:
 
         async def visitor() -> None:
             for entry in waiting:  # one iterator for all: each entry goes to one of them
-                if await self._is_over(job.id):
+                if await self._is_over(job):
                     return
                 await visited.put(_Visited(entry, await self._visit(job, entry)))
 
-        async with asyncio.TaskGroup() as group:
-            for _ in range(min(self._settings.concurrency, len(entries))):
-                group.create_task(visitor())
+        async def visitors() -> None:
+            async with asyncio.TaskGroup() as group:
+                for _ in range(min(self._settings.concurrency, len(entries))):
+                    group.create_task(visitor())
+
+        await self._unless_over(job, visitors())
         await visited.put(None)
 
     async def _visit(self, job: Job, entry: FrontierUrl) -> Outcome | Listed | IngestError:
@@ -253,7 +316,9 @@ class Crawler:
             await self._follow(connection, job, entry, pending.new.links)
 
         try:
-            await self._writer.commit([outcome.page for _, outcome in changed.values()], on_flip=on_flip)
+            await self._writer.commit(
+                [outcome.page for _, outcome in changed.values()], on_flip=on_flip, is_over=partial(self._is_over, job)
+            )
         except TransientError as exc:
             for entry, _ in changed.values():
                 await self._record_small(job, entry, exc)
@@ -338,6 +403,11 @@ class Crawler:
     def _backoff_s(self, attempts: int) -> float:
         """Exponential, with full jitter over its upper half."""
         return RETRY_BASE_S * 2.0**attempts * (0.5 + self._jitter() / 2)
+
+
+def worked_s(job: Any, now: datetime) -> float:
+    """Seconds that a job has worked, by its row: without pauses and without the time between its runs."""
+    return float(job.worked_s) + (max(0.0, (now - job.working_since).total_seconds()) if job.working_since else 0.0)
 
 
 def _scope(spec: JobSpec) -> Scope | None:

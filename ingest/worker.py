@@ -135,30 +135,31 @@ class IngestWorker:
         crawler = self._crawler
 
         @DBOS.step(name="begin")
-        def begin(job_id: str) -> bool:
-            return self._call(crawler.begin(job_id))
+        def begin(job_id: str, run: int) -> bool:
+            return self._call(crawler.begin(job_id, run=run))
 
         @DBOS.step(name="batch")
-        def batch(job_id: str) -> bool:
-            return self._call(crawler.run_batch(job_id))
+        def batch(job_id: str, run: int) -> bool:
+            return self._call(crawler.run_batch(job_id, run=run))
 
         @DBOS.step(name="finish")
-        def finish(job_id: str, error: str | None) -> None:
-            self._call(crawler.finish(job_id, error=error))
+        def finish(job_id: str, run: int, error: str | None, begun: bool) -> bool | None:
+            return self._call(crawler.finish(job_id, run=run, error=error, begun=begun))
 
         @DBOS.workflow(name=WORKFLOW, max_recovery_attempts=MAX_RECOVERIES)
-        def ingest_job(job_id: str) -> None:
-            error: str | None = None
+        def ingest_job(job_id: str, run: int = 1) -> None:
             try:
-                more = self._patiently(begin, job_id)
-                while more:
-                    more = self._patiently(batch, job_id)
+                ended: bool | None = False
+                while ended is False:  # not None, which an older release recorded
+                    begun = more = self._patiently(begin, job_id, run)
+                    while more:
+                        more = self._patiently(batch, job_id, run)
+                    ended = self._patiently(finish, job_id, run, None, begun)
             except Exception as exc:  # one of the two outermost loops: a job that breaks must say so and not just stop
                 if self._stopping.is_set():
                     raise WorkerStopping from exc
                 log.exception("job %s broke", job_id)
-                error = f"The job broke: {exc}. The log holds the details."
-            self._patiently(finish, job_id, error)
+                self._patiently(finish, job_id, run, f"The job broke: {exc}. The log holds the details.", True)
 
     def _patiently(self, step: Callable[..., T], job_id: str, *args: object) -> T:
         """Run a step, and again as long as the disk is full: what the step writes, or DBOS' note of it, then finds no room.

@@ -27,7 +27,7 @@ from ingest.robots import Robots
 from ingest.sitemap_walk import Listed, SitemapReader
 from ingest.visit import Outcome, Visitor
 from tests.scripted_site import PUBLIC_IP, Reply, Request, ScriptedSite, canary, conditional, page, raw, redirect, reset, status
-from tests.shelf import OnFlip, Shelf
+from tests.shelf import Shelf
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -498,12 +498,12 @@ async def test_a_full_disk_makes_the_job_wait_and_say_so(
     commit = GenerationWriter.commit
     commits = 0
 
-    async def full_once(self: GenerationWriter, pages: Sequence[NewPage], *, on_flip: OnFlip) -> None:
+    async def full_once(self: GenerationWriter, pages: Sequence[NewPage], **options: Any) -> None:
         nonlocal commits
         commits += 1
         if commits == 1:
             raise StorageFull("full")
-        await commit(self, pages, on_flip=on_flip)
+        await commit(self, pages, **options)
 
     monkeypatch.setattr(GenerationWriter, "commit", full_once)
     script(site, {"/": []})
@@ -528,10 +528,10 @@ async def test_a_job_killed_before_a_commit_is_resumed(
     job_id = await ingest.submit("/")
     commit = GenerationWriter.commit
 
-    async def killed(self: GenerationWriter, pages: Sequence[NewPage], *, on_flip: OnFlip) -> None:
+    async def killed(self: GenerationWriter, pages: Sequence[NewPage], **options: Any) -> None:
         if any(new.url.endswith(("/a", "/b")) for new in pages):
             raise Killed
-        await commit(self, pages, on_flip=on_flip)
+        await commit(self, pages, **options)
 
     with monkeypatch.context() as patched:
         patched.setattr(GenerationWriter, "commit", killed)
@@ -584,9 +584,9 @@ async def test_a_page_that_another_job_wrote_meanwhile_is_superseded(
     write = GenerationWriter._write
     raced = False
 
-    async def raced_write(self: GenerationWriter, pending: Any) -> None:
+    async def raced_write(self: GenerationWriter, pending: Any, *options: Any) -> None:
         nonlocal raced
-        await write(self, pending)
+        await write(self, pending, *options)
         if not raced:
             raced = True
             await ingest.shelf.put(site.url("/"), "Somebody else was quicker.")
