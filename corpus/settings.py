@@ -93,6 +93,19 @@ class IngestSettings(Section):
     max_redirects: int = Field(5, ge=0, le=20, description="Redirects followed from one URL.")
     max_pages: int = Field(1_000, ge=1, le=1_000_000, description="Page budget of a crawl that names none.")
     max_depth: int = Field(20, ge=0, le=1_000, description="Links followed from a start URL at most.")
+    max_pages_per_host: int = Field(
+        1_000_000, ge=1, le=1_000_000, description="Links of one host that one job follows, for jobs over several hosts."
+    )
+    max_path_segments: int = Field(32, ge=1, le=1_000, description="Links whose path has more parts are not followed.")
+    max_repeated_segments: int = Field(
+        2, ge=1, le=1_000, description="Links whose path has a run of parts more often than this in succession are not followed."
+    )
+    max_query_variants: int = Field(
+        200, ge=1, le=1_000_000, description="Links that differ only in their query that one job follows."
+    )
+    max_date_variants: int = Field(
+        400, ge=1, le=1_000_000, description="Links that differ only in a date in their path that one job follows."
+    )
     max_attempts: int = Field(3, ge=1, le=20, description="Tries of one URL when the failure is transient.")
     parse_timeout_s: float = Field(20.0, gt=0, le=600, description="Longest time one page may take to parse.")
     parse_memory_bytes: int = Field(1_500_000_000, ge=100_000_000, description="Memory limit of the parsing process.")

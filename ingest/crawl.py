@@ -29,6 +29,7 @@ from corpus.sources import JobSpec
 from ingest import frontier
 from ingest.frontier import FrontierUrl
 from ingest.sitemap_walk import MAX_SITEMAP_DEPTH, MAX_SITEMAPS, Listed, SitemapReader, sitemap_address
+from ingest.traps import REASONS, Traps, clean_link
 from ingest.urls import Scope, check_url, normalise
 from ingest.visit import Changed, Elsewhere, KnownPage, NotIndexed, Outcome, Unchanged, Visitor
 
@@ -41,6 +42,7 @@ READ_AHEAD_PAGES = 16
 HALT_POLL_S = 0.5  # how long a cancelled or paused job may go on waiting for a site
 RETRY_BASE_S = 2.0
 RETRY_MAX_S = 600.0
+TRAPPED_SHOWN = 20  # links refused for one reason that a job's log names
 DISK_FULL_PAUSE_S = 5.0
 DISK_FULL = "The disk of the data directory is full. Free some space: the job waits and goes on by itself."
 GONE = frozenset(("http_404", "http_410"))
@@ -91,6 +93,7 @@ class Crawler:
         self._settings = settings
         self._should_stop = should_stop
         self._jitter = jitter
+        self._traps: dict[str, Traps] = {}
 
     async def begin(self, job_id: str, *, run: int | None = None) -> bool:
         """Mark a job as running and put its first URLs on the frontier. False if no more is to be done now, which
@@ -145,6 +148,7 @@ class Crawler:
         """Record how a run of a job ended: paused, cancelled, failed if nothing at all could be indexed or with ``error``,
         else succeeded. False if it hasn't ended after all: it was to pause and was resumed before it did. ``begun``: what
         :meth:`begin` gave."""
+        self._traps.pop(job_id, None)
         counted = select(UrlRow.state, func.count().label("n")).where(UrlRow.job_id == job_id).group_by(UrlRow.state)
         async with self._database.write() as connection:
             job = (await connection.execute(select(JobRow).where(JobRow.id == job_id).with_for_update())).first()
@@ -377,15 +381,32 @@ class Crawler:
         if job.spec.mode is not IngestMode.CRAWL:
             return
         scope = _scope(job.spec)
+        traps = await self._traps_of(connection, job)
         wanted: list[str] = []
         for link in links:
             try:
-                url = normalise(link)
+                url = clean_link(normalise(link))
             except PermanentError:
                 continue  # a broken link on somebody's page is no event
-            if scope is not None and scope.admits(url, entry.depth + 1) is None:
-                wanted.append(url)
+            if scope is None or scope.admits(url, entry.depth + 1) is not None:
+                continue
+            if reason := traps.refuses(url):
+                if traps.tells(reason, limit=TRAPPED_SHOWN):
+                    why = REASONS[reason]
+                    await frontier.refuse(connection, job.id, url, depth=entry.depth + 1, reason=reason, message=why)
+                continue
+            wanted.append(url)
         await frontier.add(connection, job.id, dict.fromkeys(wanted), depth=entry.depth + 1, budget=job.spec.max_pages)
+
+    async def _traps_of(self, connection: AsyncConnection, job: Job) -> Traps:
+        """What the job has to remember of its links: kept while this process works on it, and made from the frontier."""
+        traps = self._traps.get(job.id)
+        if traps is None:
+            traps = self._traps[job.id] = Traps(settings=self._settings)
+            for url, reason in await connection.execute(select(UrlRow.url, UrlRow.reason).where(UrlRow.job_id == job.id)):
+                with suppress(PermanentError):  # what was given may be no URL
+                    traps.remember(url, reason if reason in REASONS else None)
+        return traps
 
     async def _follow_sitemap(self, connection: AsyncConnection, job: Job, entry: FrontierUrl, listed: Listed) -> None:
         scope = _scope(job.spec)

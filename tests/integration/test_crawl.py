@@ -20,8 +20,9 @@ from corpus.jobs import JobSpec
 from corpus.model import IngestMode, JobState, UrlState, page_id
 from corpus.settings import IngestSettings
 from ingest import crawl, frontier
-from ingest.crawl import DISK_FULL, Crawler
+from ingest.crawl import DISK_FULL, TRAPPED_SHOWN, Crawler
 from ingest.fetch import Fetcher
+from ingest.guard import Resolve
 from ingest.parsing import ParserPool
 from ingest.robots import Robots
 from ingest.sitemap_walk import Listed, SitemapReader
@@ -81,10 +82,17 @@ class Ingest:
         async with self.shelf.database.write() as connection:
             await connection.execute(update(JobRow).where(JobRow.id == job_id).values(cancel_requested=True))
 
-    async def work(self, job_id: str, *, after_batch: Callable[[], Awaitable[None]] | None = None, **settings: Any) -> Ended:
+    async def work(
+        self,
+        job_id: str,
+        *,
+        after_batch: Callable[[], Awaitable[None]] | None = None,
+        resolve: Resolve | None = None,
+        **settings: Any,
+    ) -> Ended:
         """A process's work on a job: a crawler of its own, which remembers nothing of one that ran before."""
         chosen = IngestSettings(**{"allow_private_hosts": [PUBLIC_IP], "delay_s": 0.0, "fetch_deadline_s": 5.0, **settings})
-        async with Fetcher(settings=chosen) as fetcher:
+        async with Fetcher(settings=chosen, resolve=resolve) as fetcher:
             robots = Robots(settings=chosen, fetcher=fetcher)
             visitor = Visitor(
                 fetcher=fetcher,
@@ -744,3 +752,90 @@ async def test_a_sitemap_leads_to_no_forbidden_address(ingest: Ingest, site: Scr
         assert forbidden.connections == 0
     assert ended.outcomes["/a"] == INDEXED
     assert ended.outcomes[forbidden.url("/s.xml")] == ended.outcomes[secret] == ("failed", "forbidden_address")
+
+
+# Traps
+
+
+async def test_traps_are_left_out_and_named(ingest: Ingest, site: ScriptedSite) -> None:
+    script(
+        site,
+        {
+            "/": [
+                "/a/b/a/b/a/b",
+                "/list?n=1",
+                "/list?n=2",
+                "/list?n=3",
+                "/2026/01/",
+                "/2026/02/",
+                "/x?utm_source=a",
+                "/x?fbclid=b",
+            ],
+            "/list?n=1": [],
+            "/list?n=2": [],
+            "/2026/01/": [],
+            "/x": [],
+        },
+    )
+    limits = {"max_query_variants": 2, "max_date_variants": 1}
+    ended = await ingest.work(await ingest.submit("/"), **limits)
+    assert ended.state is JobState.SUCCEEDED
+    assert ended.outcomes == {
+        **dict.fromkeys(["/", "/list?n=1", "/list?n=2", "/2026/01/", "/x"], INDEXED),
+        "/a/b/a/b/a/b": ("skipped", "repeated_segments"),
+        "/list?n=3": ("skipped", "query_variants"),
+        "/2026/02/": ("skipped", "date_variants"),
+    }
+    assert "ingest.max_query_variants" in ended.rows["/list?n=3"].message
+
+
+async def test_a_url_that_was_given_is_no_trap_and_keeps_its_parameters(ingest: Ingest, site: ScriptedSite) -> None:
+    given = ["/a/a/a/a?utm_source=me", "/2026/01/?a", "/2026/02/?b", "/q?PHPSESSID=1"]
+    script(site, dict.fromkeys(given, ()))
+    ended = await ingest.work(await ingest.submit(*given), max_date_variants=1)
+    assert ended.outcomes == dict.fromkeys(given, INDEXED)
+
+
+async def test_an_endless_site_ends_and_its_log_is_short(ingest: Ingest, site: ScriptedSite) -> None:
+    script(site, {"/": [f"/all?page={n}" for n in range(100)], **{f"/all?page={n}": [] for n in range(100)}})
+    ended = await ingest.work(await ingest.submit("/", max_pages=1000), max_query_variants=3)
+    counted = Counter(ended.outcomes.values())
+    assert counted == {INDEXED: 4, ("skipped", "query_variants"): TRAPPED_SHOWN}
+
+
+async def test_a_new_process_remembers_what_was_followed(ingest: Ingest, site: ScriptedSite) -> None:
+    script(site, {"/": ["/q?1", "/next"], "/q?1": [], "/next": ["/q?2"]})
+    job_id = await ingest.submit("/")
+
+    async def killed_at_next() -> None:
+        raise Killed
+
+    site.script("/next", page(html("next", "/q?2")))
+    with pytest.raises(Killed):
+        await ingest.work(job_id, after_batch=killed_at_next, max_query_variants=1)
+    ended = await ingest.work(job_id, max_query_variants=1)
+    assert ended.outcomes["/q?1"] == INDEXED
+    assert ended.outcomes["/q?2"] == ("skipped", "query_variants")
+
+
+async def test_hosts_share_a_jobs_budget(ingest: Ingest, site: ScriptedSite) -> None:
+    script(site, {"/": ["/1", "/2", "/3"], "/1": [], "/2": [], "/3": []})
+    ended = await ingest.work(await ingest.submit("/"), max_pages_per_host=3)
+    assert ended.outcomes == {**dict.fromkeys(["/", "/1", "/2"], INDEXED), "/3": ("skipped", "host_budget")}
+
+
+async def test_a_start_url_may_redirect_to_the_same_name_with_www(ingest: Ingest, site: ScriptedSite) -> None:
+    async def resolve(host: str, port: int) -> list[str]:
+        assert host in ("site.test", "www.site.test")
+        return [PUBLIC_IP]
+
+    apex, www = f"http://site.test:{site.port}", f"http://www.site.test:{site.port}"
+    script(site, {"/home": ["/a", f"{www}/b"], "/a": [], "/b": []})
+    site.script("/", redirect(f"{www}/home"))
+    job_id = await ingest.submit(f"{apex}/")
+    ended = await ingest.work(job_id, resolve=resolve, allow_private_hosts=["site.test", "www.site.test"])
+    assert ended.state is JobState.SUCCEEDED
+    assert ended.outcomes == {
+        f"{apex}/": ("skipped", "redirected"),
+        **dict.fromkeys([f"{www}/home", f"{www}/a", f"{www}/b"], INDEXED),
+    }
