@@ -15,6 +15,7 @@ from corpus.model import Chunk, Hit, IngestMode, JobState, SearchMode, UrlState
 from corpus.pages import DEFAULT_COLLECTION
 from corpus.pages import Collection as StoredCollection
 from corpus.pages import Page as StoredPage
+from corpus.verify import Difference, Finding, Report
 
 MAX_QUESTION_CHARS = 100_000  # a hard bound for the schema; the setting answer.max_question_chars is the real one
 
@@ -294,6 +295,49 @@ class PageDetail(PageBody):
 
     text: str
     chunk_spans: list[ChunkBody]
+
+
+class VerifyRequest(Request):
+    repair: bool = Field(False, description="Mend what differs.")
+
+
+class FindingBody(BaseModel):
+    """``subject``: the id of a chunk or a page, or an alias' URL. ``store``: the index it concerns, if it is one."""
+
+    difference: Difference
+    subject: str
+    store: str | None
+    message: str
+    mended: bool
+
+    @classmethod
+    def of(cls, finding: Finding) -> FindingBody:
+        return cls.model_validate(finding, from_attributes=True)
+
+
+class VerifyReport(BaseModel):
+    """``counts`` of all differences by kind, of which ``mended`` are mended; ``findings`` tells of the first. ``pending``:
+    versions of pages that are being written or wait to be removed, which are no difference."""
+
+    clean: bool
+    pages: int
+    chunks: int
+    pending: int
+    mended: int
+    counts: dict[Difference, int]
+    findings: list[FindingBody]
+
+    @classmethod
+    def of(cls, report: Report) -> VerifyReport:
+        return cls(
+            clean=not report.differences,
+            pages=report.pages,
+            chunks=report.chunks,
+            pending=report.pending,
+            mended=report.mended,
+            counts=dict(report.counts),
+            findings=[FindingBody.of(finding) for finding in report.findings],
+        )
 
 
 class Health(BaseModel):

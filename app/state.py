@@ -26,6 +26,7 @@ from corpus.opening import Corpus, open_corpus
 from corpus.pages import Pages
 from corpus.search import Searcher
 from corpus.settings import Settings
+from corpus.verify import Verifier
 
 log = logging.getLogger(__name__)
 
@@ -46,6 +47,7 @@ class Service:
     reranker: MaxSimReranker | None
     model: LanguageModel | None
     answerer: Answerer
+    verifier: Verifier
 
 
 @dataclass(slots=True)
@@ -111,7 +113,15 @@ def _assemble(
         llm=settings.llm,
     )
     jobs = Jobs(database=database, queue=queue)
-    return Service(settings, corpus, database, pages, jobs, searcher, reranker, model, answerer)
+    verifier = Verifier(
+        database=database,
+        index=corpus.index,
+        embedder=corpus.embedder,
+        writer=writer,
+        settings=settings.index,
+        rebuilt_at_start=corpus.rebuilt_chunks,
+    )
+    return Service(settings, corpus, database, pages, jobs, searcher, reranker, model, answerer, verifier)
 
 
 def _load_model(settings: Settings) -> LanguageModel | None:

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Select, delete, func, insert, select, update
+from sqlalchemy import Connection, Select, delete, exists, func, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -49,6 +49,7 @@ class NewPage:
     modified_at: datetime | None = None
     notes: Sequence[str] = ()
     simhash: Sequence[int] | None = None  # four bands of 16 bits
+    instead_of: int | None = None  # the only version it may replace, none of whose vectors are taken over
 
     @property
     def id(self) -> str:
@@ -142,6 +143,10 @@ class GenerationWriter:
             async with self._database.write() as connection:
                 await connection.execute(delete(ChunkRow).where(ChunkRow.generation.in_(generations)))
                 await connection.execute(delete(GenerationRow).where(GenerationRow.id.in_(generations)))
+                # A page that was never written to the end isn't known any more either.
+                has_version = exists().where(GenerationRow.page_id == PageRow.id)
+                empty = PageRow.id.in_([row.page_id for row in rows]) & PageRow.live_generation.is_(None) & ~has_version
+                await connection.execute(delete(PageRow).where(empty))
             swept += len(rows)
 
     async def _write(self, pending: Sequence[Pending], is_over: Callable[[], Awaitable[bool]]) -> None:
@@ -161,7 +166,7 @@ class GenerationWriter:
     async def _unchanged(self, pending: Sequence[Pending]) -> dict[tuple[int, str], Embedding]:
         """What the indexes hold of texts that stand in the replaced version too, by new generation and text. The same embedder
         made it, or the corpus would not have opened (``corpus/stamp.py``). What can't be read back is embedded again."""
-        replaced = {one.replaces: one for one in pending if one.replaces is not None}
+        replaced = {one.replaces: one for one in pending if one.replaces is not None and one.new.instead_of is None}
         columns = (ChunkRow.id, ChunkRow.generation, ChunkRow.embed_text)
         statement = select(*columns).where(ChunkRow.generation.in_(replaced))
         async with self._database.read() as connection:
@@ -203,7 +208,7 @@ class GenerationWriter:
                 result = await connection.execute(
                     insert(GenerationRow).values(_generation_values(new)).returning(GenerationRow.id)
                 )
-                one = Pending(new=new, generation=result.scalar_one(), replaces=live)
+                one = Pending(new=new, generation=result.scalar_one(), replaces=new.instead_of or live)
                 if new.chunks:
                     await connection.execute(insert(ChunkRow), [_chunk_values(one, chunk) for chunk in new.chunks])
                 pending.append(one)

@@ -2,16 +2,19 @@
 
 Looked at whenever the corpus is opened: an index directory may have been lost, moved away or put back from an older copy, and
 the token vectors' last writes aren't synced to disk. Without this, pages would be missing from searches although each new
-crawl finds them unchanged.
+crawl finds them unchanged. ``corpus/verify.py`` looks closer, and rebuilds what it misses in the same way.
 """
 
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
-from functools import partial
+from collections.abc import Sequence
+from functools import partial, reduce
+from operator import and_
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, func, select
 
 from corpus.database import ChunkRow, Database, PageRow
 from corpus.embedding import Embedder
@@ -20,33 +23,75 @@ from corpus.store import ChunkIndex, IndexRow, headings_text
 
 log = logging.getLogger(__name__)
 BATCH = 128
+IDS_AT_ONCE = 4096  # on average; chunk ids are hashes, so that parts of one length hold about the same number
 
 
 async def mend_indexes(database: Database, index: ChunkIndex, embedder: Embedder) -> int:
-    """Index live chunks that any index lacks; gives how many. Costs nothing but three counts where all are there.
+    """Index live chunks that any index lacks; gives how many. Costs nothing but four counts where all are there.
 
     Only for the one process that owns the indexes, before it begins to write.
     """
-    live = await database.snapshot(_live_ids)
+    live = await database.snapshot(_count_live)
     counts = await asyncio.to_thread(index.counts)
-    if min(counts.values()) >= len(live):
+    if min(counts.values()) >= live:
         return 0
-    log.warning("the indexes lack chunks (%s of %d live ones): rebuilding them from the database", counts, len(live))
+    log.warning("the indexes lack chunks (%s of %d live ones): rebuilding them from the database", counts, live)
     mended = 0
-    for begin in range(0, len(live), BATCH):
-        missing = await asyncio.to_thread(index.missing, live[begin : begin + BATCH])
-        if missing:
-            rows = await database.snapshot(partial(_rows, ids=sorted(missing)))
-            embeddings = await asyncio.to_thread(embedder.embed_passages, [embed_text for _, embed_text in rows])
-            await asyncio.to_thread(index.write, [row for row, _ in rows], embeddings)
-            mended += len(rows)
+    for prefix in prefixes(live):
+        ids = await database.snapshot(partial(live_ids, prefix=prefix))
+        held = await asyncio.to_thread(index.ids, prefix)
+        mended += await rebuild(database, index, embedder, sorted(ids - reduce(and_, map(set, held.values()))))
     log.info("rebuilt %d chunks", mended)
     return mended
 
 
-def _live_ids(connection: Connection) -> list[str]:
+async def rebuild(database: Database, index: ChunkIndex, embedder: Embedder, ids: Sequence[str]) -> int:
+    """Write these chunks to every index anew, from the database; gives how many were written. Those that aren't live are
+    passed over. Only what both vector stores have lost is embedded.
+
+    Raises: StorageFull, TransientError.
+    """
+    written = 0
+    for begin in range(0, len(ids), BATCH):
+        part = list(ids[begin : begin + BATCH])
+        rows = await database.snapshot(partial(_rows, ids=part))
+        kept = await asyncio.to_thread(index.load, [row.id for row, _ in rows])
+        lost = [embed_text for row, embed_text in rows if row.id not in kept]
+        embedded = iter(await asyncio.to_thread(embedder.embed_passages, lost) if lost else [])
+        embeddings = [kept.get(row.id) or next(embedded) for row, _ in rows]
+        await asyncio.to_thread(index.write, [row for row, _ in rows], embeddings)
+        # A page that was replaced meanwhile may have been swept before this wrote its chunks again.
+        gone = set(part) - await database.snapshot(partial(live_among, ids=part))
+        await asyncio.to_thread(index.delete, sorted(gone))
+        written += len(rows)
+    return written
+
+
+def prefixes(count: int) -> list[str]:
+    """Beginnings that part ``count`` chunk ids (hex digits) into sets of a few thousand; one empty beginning for few."""
+    length = 0
+    while count > IDS_AT_ONCE * 16**length:
+        length += 1
+    return ["".join(digits) for digits in itertools.product("0123456789abcdef", repeat=length)]
+
+
+def live_ids(connection: Connection, *, prefix: str) -> set[str]:
+    """The ids of live chunks that begin with ``prefix``."""
     statement = select(ChunkRow.id).join(PageRow, PageRow.id == ChunkRow.page_id)
-    return list(connection.scalars(statement.where(PageRow.live_generation == ChunkRow.generation).order_by(ChunkRow.id)))
+    statement = statement.where(PageRow.live_generation == ChunkRow.generation)
+    if prefix:
+        statement = statement.where(ChunkRow.id >= prefix, ChunkRow.id < prefix + "g")  # which comes after every hex digit
+    return set(connection.scalars(statement))
+
+
+def live_among(connection: Connection, *, ids: Sequence[str]) -> set[str]:
+    statement = select(ChunkRow.id).join(PageRow, PageRow.id == ChunkRow.page_id)
+    return set(connection.scalars(statement.where(PageRow.live_generation == ChunkRow.generation, ChunkRow.id.in_(ids))))
+
+
+def _count_live(connection: Connection) -> int:
+    statement = select(func.count()).select_from(ChunkRow).join(PageRow, PageRow.id == ChunkRow.page_id)
+    return int(connection.scalar(statement.where(PageRow.live_generation == ChunkRow.generation)) or 0)
 
 
 def _rows(connection: Connection, *, ids: list[str]) -> list[tuple[IndexRow, str]]:

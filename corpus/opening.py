@@ -32,6 +32,7 @@ class Corpus:
     directory: DataDirectory
     embedder: Embedder
     index: ChunkIndex
+    rebuilt_chunks: int  # how many the indexes lacked when they were opened
 
     @property
     def database_url(self) -> str:
@@ -60,7 +61,7 @@ async def open_corpus(settings: Settings, *, report: Callable[[str], None] = lam
         report("opening the indexes")
         index = await asyncio.to_thread(open_index, directory, embedder.stamp.dimension)
         stack.push_async_callback(asyncio.to_thread, index.close)
-        await mend_indexes(database, index, embedder)
+        rebuilt = await mend_indexes(database, index, embedder)
         writer = GenerationWriter(database=database, index=index, embedder=embedder)
         pages = Pages(database=database, writer=writer)
         await pages.ensure_collection(DEFAULT_COLLECTION)
@@ -75,7 +76,7 @@ async def open_corpus(settings: Settings, *, report: Callable[[str], None] = lam
                 counts["chunks"],
                 LITE_ADVISED_CHUNKS,
             )
-        yield Corpus(settings=settings, directory=directory, embedder=embedder, index=index)
+        yield Corpus(settings=settings, directory=directory, embedder=embedder, index=index, rebuilt_chunks=rebuilt)
 
 
 def load_embedder(settings: IndexSettings) -> SentenceTransformerEmbedder:

@@ -118,7 +118,7 @@ class Pages:
             if await connection.scalar(jobs.where(JobRow.state.in_(OPEN_STATES)).limit(1)):
                 raise Conflict(f"A job of {name!r} hasn't ended yet. Cancel it first (POST /v1/jobs/{{id}}/cancel).")
             ids = (await connection.scalars(select(PageRow.id).where(PageRow.collection_id == collection))).all()
-            await _forget(connection, ids)
+            await forget(connection, ids)
             await connection.execute(delete(UrlRow).where(UrlRow.job_id.in_(jobs)))
             for table in (JobRow, SourceRow, AliasRow):
                 await connection.execute(delete(table).where(table.collection_id == collection))
@@ -179,7 +179,7 @@ class Pages:
         async with self._database.write() as connection:
             if not await connection.scalar(select(PageRow.live_generation).where(PageRow.id == page_id)):
                 raise NotFound(f"There is no page {page_id}; nothing was deleted.")
-            await _forget(connection, [page_id])
+            await forget(connection, [page_id])
         await self._writer.clean_up()
 
     async def counts(self) -> dict[str, int]:
@@ -197,7 +197,7 @@ def _no_such_page(page_id: str) -> NotFound:
     return NotFound(f"There is no page {page_id}. It may have been deleted; GET /v1/pages lists those there are.")
 
 
-async def _forget(connection: AsyncConnection, page_ids: Sequence[str]) -> None:
+async def forget(connection: AsyncConnection, page_ids: Sequence[str]) -> None:
     """Take pages from readers, with what points at them, and blank their texts, leaving only what the sweep needs to clean
     the indexes."""
     for begin in range(0, len(page_ids), 500):

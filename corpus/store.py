@@ -11,6 +11,8 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import reduce
+from operator import and_
 from typing import Protocol
 
 import numpy as np
@@ -150,9 +152,13 @@ class ChunkIndex:
         return found
 
     def missing(self, ids: Sequence[str]) -> set[str]:
-        """Which of ``ids`` are not findable in every index."""
-        found = self.vectors.present(ids) & self.lexical.present(ids) & self.tokens.present(ids)
-        return set(ids) - found
+        """Which of ``ids`` are not findable in every index. Blocks. Raises: TransientError."""
+        return set(ids) - reduce(and_, (self.present(store, ids) for store in self.stores))
+
+    def present(self, store: str, ids: Sequence[str]) -> set[str]:
+        """Which of ``ids`` the named store holds. Blocks. Raises: TransientError."""
+        with _classified("read"):
+            return self.stores[store].present(ids)
 
     def delete(self, ids: Sequence[str]) -> None:
         """Remove chunks from every index; ids that aren't there are passed over. Blocks. Raises as :meth:`write`."""
@@ -164,8 +170,18 @@ class ChunkIndex:
             self.lexical.flush()
             self.tokens.delete(ids)
 
+    @property
+    def stores(self) -> dict[str, VectorIndex | LexicalIndex | TokenStore]:
+        """All of them by name, for what is asked of each alike."""
+        return {"vectors": self.vectors, "lexical": self.lexical, "tokens": self.tokens}
+
+    def ids(self, prefix: str) -> dict[str, list[str]]:
+        """The ids that each store holds and that begin with ``prefix``. Blocks. Raises: TransientError."""
+        with _classified("read"):
+            return {name: store.ids(prefix) for name, store in self.stores.items()}
+
     def counts(self) -> dict[str, int]:
-        return {"vectors": self.vectors.count(), "lexical": self.lexical.count(), "tokens": self.tokens.count()}
+        return {name: store.count() for name, store in self.stores.items()}
 
     def close(self) -> None:
         with self._writer:

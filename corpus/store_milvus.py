@@ -80,7 +80,8 @@ class MilvusVectorIndex:
     def present(self, ids: Sequence[str]) -> set[str]:
         if not ids:
             return set()
-        found = self._client.get(COLLECTION, ids=list(ids), output_fields=["id"], consistency_level="Strong")
+        with _failures():
+            found = self._client.get(COLLECTION, ids=list(ids), output_fields=["id"], consistency_level="Strong")
         return {row["id"] for row in found}
 
     def load(self, ids: Sequence[str]) -> dict[str, Float32]:

@@ -155,12 +155,19 @@ class Client:
         if response.is_error:
             raise error_of(response)
 
+    def verify(self, *, repair: bool) -> Body:
+        """However long it takes."""
+        return self._json("POST", "/v1/verify", body={"repair": repair}, patient=True)
+
     def collections(self) -> list[Body]:
         return list(self._json("GET", "/v1/collections")["collections"])
 
-    def _json(self, method: str, path: str, *, body: Body | None = None, params: Body | None = None) -> Body:
+    def _json(
+        self, method: str, path: str, *, body: Body | None = None, params: Body | None = None, patient: bool = False
+    ) -> Body:
+        timeout = httpx2.Timeout(None, connect=CONNECT_TIMEOUT_S) if patient else self._http.timeout
         with self._translated():
-            response = self._http.request(method, path, json=body, params=params)
+            response = self._http.request(method, path, json=body, params=params, timeout=timeout)
         return self._checked(response)
 
     def _events(self, method: str, path: str, *, body: Body | None = None) -> Iterator[Event]:

@@ -90,6 +90,30 @@ def collections(console: Console, bodies: Sequence[Body]) -> None:
     table(console, ("name", "pages", "created"), [(c["name"], c["pages"], when(c["created_at"])) for c in bodies])
 
 
+def verification(console: Console, body: Body) -> None:
+    """What a verification found: how many differences of each kind, then the first of them one by one."""
+    size = f"{body['pages']:,} pages, {body['chunks']:,} chunks"
+    if body["clean"]:
+        show(console, Text.assemble(("Clean", "green"), f": {size}; database and indexes hold the same."))
+    for name, count in body["counts"].items():
+        show(console, Text.assemble((f"{count:,} × {clean(name)}", "red")))
+        for finding in body["findings"]:
+            if finding["difference"] == name:
+                where = f" ({clean(finding['store'])})" if finding["store"] else ""
+                mended = Text(" — mended", style="green") if finding["mended"] else Text()
+                show(console, Text(f"{clean(finding['subject'])}{where}: {clean(finding['message'])}") + mended, indent=4)
+    if not body["clean"]:
+        total = sum(body["counts"].values())
+        left = total - body["mended"]
+        rest = (
+            "all mended" if not left else f"{body['mended']:,} mended, {left:,} left (mend them with: footnote verify --repair)"
+        )
+        show(console, Text.assemble((f"{total:,} differences", "red"), f" in {size}: {rest}"))
+    if body["pending"]:
+        note = f"{body['pending']:,} versions of pages are being written or wait to be removed."
+        show(console, Text(note, style="dim"))
+
+
 def jobs(console: Console, bodies: Sequence[Body]) -> None:
     rows = [(j["id"], _job_state(j), j["mode"], j["collection"], counts(j), when(j["created_at"])) for j in bodies]
     table(console, ("id", "state", "mode", "collection", "progress", "created"), rows)

@@ -22,12 +22,14 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis.errors import Unsatisfiable
 from sqlalchemy import update
+from typer.testing import CliRunner
 
 from app.main import create_app
 from app.state import Readiness, Service
 from corpus.database import JobRow
 from corpus.errors import StartupError
 from corpus.settings import Settings
+from footnote.cli import app as command_line
 from tests.fakes import FakeEmbedder, FakeModel
 from tests.shelf import FETCHED_AT, Shelf, ignore_flip
 
@@ -357,6 +359,29 @@ def test_collections_are_made_listed_and_deleted(api: Running) -> None:
     problem(api.http.delete("/v1/collections/fresh"), 404, "not_found")
 
 
+# Verification
+
+
+def test_verification_tells_what_differs_and_mends_it(api: Running) -> None:
+    def verify(*options: str) -> tuple[int, Any]:
+        ran = CliRunner().invoke(command_line, ["verify", "--url", str(api.http.base_url), "--json", *options])
+        return ran.exit_code, json.loads(ran.stdout)
+
+    code, clean = verify()
+    assert (code, clean["clean"], clean["counts"], clean["findings"]) == (0, True, {}, [])
+    assert clean["pages"] >= 2
+    lost = api.service.corpus.index.tokens.ids("")[0]
+    api.service.corpus.index.tokens.delete([lost])
+    finding = {"difference": "missing_in_index", "subject": lost, "store": "tokens"}
+    for options, mended in (((), False), (("--repair",), True)):
+        code, found = verify(*options)
+        assert (code, found["clean"], found["counts"], found["mended"]) == (1, False, {"missing_in_index": 1}, int(mended))
+        assert found["findings"] == [finding | {"message": found["findings"][0]["message"], "mended": mended}]
+    assert verify()[0] == 0
+    shown = CliRunner().invoke(command_line, ["verify", "--url", str(api.http.base_url)])
+    assert "Clean" in shown.stdout
+
+
 # What is refused
 
 
@@ -386,6 +411,7 @@ def test_collections_are_made_listed_and_deleted(api: Running) -> None:
         ("/v1/ingest", {"urls": ["https://a.example/"], "max_pages": 0}, "max_pages"),
         ("/v1/ingest", {"urls": ["https://a.example/"], "mode": "everything"}, "mode"),
         ("/v1/collections", {"name": "../etc"}, "name"),
+        ("/v1/verify", {"repair": "perhaps"}, "repair"),
     ],
 )
 def test_bad_bodies_are_refused_by_the_name_of_the_field(api: Running, path: str, body: Any, named: str) -> None:
@@ -565,7 +591,7 @@ def test_no_request_that_can_be_made_is_a_server_error(api: Running, kind: str) 
     mode = schemathesis.GenerationMode(kind)
     checks = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
     operations = [result.ok() for result in schema.get_all_operations()]
-    assert len(operations) == 16
+    assert len(operations) == 17
     for operation in operations:
         try:
             strategy = operation.as_strategy(generation_mode=mode)

@@ -12,10 +12,10 @@ from typing import Any
 from unittest.mock import patch
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from corpus.database import GenerationRow, utc_now
+from corpus.database import GenerationRow, PageRow, utc_now
 from corpus.embedding import Embedding
 from corpus.errors import IndexMismatch, NotFound, TransientError
 from corpus.generations import Pending
@@ -254,6 +254,17 @@ async def test_a_lexical_index_that_loses_a_row_makes_nothing_live(shelf: Shelf)
     with patch.object(lexical, "upsert", lambda rows: upsert(rows[1:])), pytest.raises(TransientError):
         await shelf.put(URL, *version(1))
     assert await shelf.search("zebra") == []
+
+
+async def test_a_page_that_was_never_written_to_the_end_leaves_no_row(shelf: Shelf) -> None:
+    kept = await shelf.put("https://a.example/kept", *version(1))
+    lexical, upsert = shelf.corpus.index.lexical, shelf.corpus.index.lexical.upsert
+    for url in (URL, "https://a.example/kept"):
+        with patch.object(lexical, "upsert", lambda rows: upsert(rows[1:])), pytest.raises(TransientError):
+            await shelf.put(url, *version(2))
+    await shelf.writer.sweep()
+    async with shelf.database.read() as connection:
+        assert (await connection.scalars(select(PageRow.id))).all() == [kept]
 
 
 async def test_a_page_deleted_while_it_is_rewritten_never_comes_back(shelf: Shelf) -> None:

@@ -333,3 +333,13 @@ def test_a_data_directory_is_locked_only_while_it_is_owned(tmp_path: Path) -> No
     with DataDirectory(tmp_path) as directory:
         assert is_locked(directory)
     assert not is_locked(DataDirectory(tmp_path))
+
+
+def test_a_verification_says_what_is_wrong_and_what_is_left() -> None:
+    finding = {"difference": "orphan_in_index", "subject": EVIL, "store": "tokens", "message": "A stranger.", "mended": False}
+    body = {"clean": False, "pages": 3, "chunks": 4000, "pending": 1, "mended": 2, "findings": [finding]}
+    lines = rendered(render.verification, body | {"counts": {"orphan_in_index": 3}}).splitlines()
+    assert lines[:2] == ["3 × orphan_in_index", "    red gpj.exe [bold]b[/bold]  next (tokens): A stranger."]
+    assert "3 differences in 3 pages, 4,000 chunks: 2 mended, 1 left" in lines[2]
+    clean = body | {"clean": True, "counts": {}, "findings": [], "pending": 0, "mended": 0}
+    assert rendered(render.verification, clean).startswith("Clean: 3 pages, 4,000 chunks;")
