@@ -26,7 +26,7 @@ _CHROME_NAMES = word_set(
     "heading-anchor viewcode-link mw-editsection mw-jump-link mw-indicators catlinks noprint printfooter navbox "
     "vertical-navbox sidebar-nav breadcrumb breadcrumbs md-sidebar md-nav md-source-file theme-doc-toc-mobile "
     "theme-doc-breadcrumbs pagination-nav prev-next-area skip-link skiplink visually-hidden sr-only screen-reader-text "
-    "copybtn cookie-banner cookie-consent"
+    "copybtn footnote-backref cookie-banner cookie-consent"
 )
 _HIDING_STYLE = re.compile(r"(?:display\s*:\s*none|visibility\s*:\s*hidden)", re.IGNORECASE)
 _ASIDE_IN_CONTENT = re.compile(r"admonition|callout|note|warning|tip|caution|aside", re.IGNORECASE)
@@ -64,6 +64,12 @@ def isolate_main_content(body: HtmlElement) -> HtmlElement:
     ]
     largest = max(landmarks, key=_text_chars, default=body)
     return largest if _text_chars(largest) >= MIN_CONTENT_CHARS else body
+
+
+def prune_document(body: HtmlElement) -> HtmlElement:
+    """A body that is content through and through, freed of scripts and hidden parts."""
+    _prune(body, is_document=True)
+    return body
 
 
 def _prune(body: HtmlElement, *, is_document: bool) -> None:

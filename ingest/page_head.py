@@ -8,6 +8,7 @@ from urllib.parse import urldefrag, urljoin, urlsplit
 import py3langid
 from lxml.html import HtmlElement
 
+from corpus.model import BlockKind, PageText
 from ingest.html_blocks import flat_text
 from ingest.page_text import one_line
 
@@ -19,6 +20,10 @@ _MIN_DETECTION_CHARS = 20
 _TITLE_SEPARATOR = re.compile(r"\s+[|·•»–—-]\s+|\s*::\s*")
 _LANGUAGE_TAG = re.compile(r"^([a-z]{2,3})(?:[-_]|$)", re.IGNORECASE)
 _LETTER_RUN = re.compile(r"[^\W\d_]{2,}")
+_REFRESH = re.compile(
+    r"""\s*(?:(?P<delay_s>\d+)[\d.]*|\.[\d.]*)\s*[;,\s]\s*(?:url\s*=\s*)?(?P<quote>["']?)(?P<url>.*)""", re.IGNORECASE | re.DOTALL
+)
+MAX_REFRESH_DELAY_S = 10  # longer ones reload a page that is meant to be read
 
 
 def title_of(root: HtmlElement) -> str:
@@ -42,13 +47,27 @@ def title_of(root: HtmlElement) -> str:
     return title[:MAX_TITLE_CHARS]
 
 
+def title_of_text(page: PageText) -> str:
+    """What to call a document that names no title: its first heading, or else its first line."""
+    if page.title:
+        return page.title
+    headings = (page.text[b.start : b.end].lstrip("# ") for b in page.blocks if b.kind is BlockKind.HEADING)
+    return next(headings, page.text.partition("\n")[0])[:MAX_TITLE_CHARS]
+
+
 def language_of(root: HtmlElement | None, text: str) -> str | None:
     """The declared primary language subtag (BCP 47, lower case), else what the text reads as; None for too little text."""
     declared = _declared_language(root) if root is not None else ""
-    if found := _LANGUAGE_TAG.match(declared.strip()):
-        return found[1].lower()
+    if subtag := language_subtag(declared):
+        return subtag
     words = " ".join(_LETTER_RUN.findall(text[:_DETECTION_CHARS]))
     return str(py3langid.classify(words)[0]) if len(words) >= _MIN_DETECTION_CHARS else None
+
+
+def language_subtag(tag: str) -> str | None:
+    """The primary subtag of a language tag (BCP 47), in lower case; None if it is none."""
+    found = _LANGUAGE_TAG.match(tag.strip())
+    return found[1].lower() if found else None
 
 
 def _declared_language(root: HtmlElement) -> str:
@@ -93,6 +112,24 @@ def robots_directives(root: HtmlElement, bot_name: str) -> frozenset[str]:
         if meta.get("name", "").strip().lower() in names:
             found.update(part.strip().lower() for part in meta.get("content", "").split(","))
     return frozenset(found | {"noindex", "nofollow"} if "none" in found else found)
+
+
+def refresh_of(root: HtmlElement, base_url: str, url: str) -> str | None:
+    """Where ``<meta http-equiv=refresh>`` leads: an absolute http(s) address other than the page's own.
+
+    Read as browsers do (HTML, "shared declarative refresh steps"). What stands in ``<noscript>`` is for another reader.
+    """
+    for meta in root.iter("meta"):
+        if meta.get("http-equiv", "").strip().lower() != "refresh" or next(meta.iterancestors("noscript"), None) is not None:
+            continue
+        found = _REFRESH.fullmatch(meta.get("content", "")[: 2 * MAX_URL_CHARS])
+        if not found or int(found["delay_s"][:9] or 0) > MAX_REFRESH_DELAY_S:
+            continue
+        target = found["url"].split(found["quote"])[0] if found["quote"] else found["url"]
+        link = _absolute(base_url, target) if target.strip() else None
+        if link and link != urldefrag(url).url:
+            return link
+    return None
 
 
 def _absolute(base_url: str, href: str) -> str | None:

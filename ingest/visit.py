@@ -14,9 +14,8 @@ from corpus.generations import NewPage
 from corpus.settings import IndexSettings
 from ingest.extract import ExtractedPage
 from ingest.fetch import Fetcher, Response
+from ingest.media_types import ACCEPT
 from ingest.robots import Robots, product_token, unreachable
-
-ACCEPT = "text/html, application/xhtml+xml, text/plain;q=0.8"
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +133,8 @@ class Visitor:
         links = () if extracted.nofollow or "nofollow" in directives else extracted.links
         if extracted.noindex or "noindex" in directives:
             return NotIndexed("noindex", "The page asks not to be indexed.", links=links, remove=True)
+        if not extracted.page.blocks:  # nothing but a refresh
+            raise PermanentError(f"The page holds no text and leads to {extracted.refresh}.", reason="no_text")
         etag, last_modified = headers.get("etag"), headers.get("last-modified")
         if known is not None and known.content_hash == extracted.page.content_hash:
             return Unchanged(known.page_id, fetched_at, etag, last_modified, links)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import textwrap
+from datetime import UTC, datetime
 
 import pytest
 from hypothesis import given, settings
@@ -12,7 +13,8 @@ from lxml import html
 
 from corpus.errors import PermanentError
 from corpus.model import BlockKind
-from ingest import extract as extract_module
+from ingest import extracted as extracted_module
+from ingest import html_page
 from ingest.extract import ExtractedPage, extract
 from ingest.main_content import _covering_element
 
@@ -302,6 +304,39 @@ class TestHead:
         extracted = read("<head><meta name=robots content=none></head><p>text</p>")
         assert (extracted.noindex, extracted.nofollow) == (True, True)
 
+    @pytest.mark.parametrize(
+        ("content", "target"),
+        [
+            ("0; url=next#part", "http://site.test/docs/next"),
+            ("0;URL='/next'; x", "http://site.test/next"),
+            ('5 , url = "http://other.test/a" and more', "http://other.test/a"),
+            ("0.5 next", "http://site.test/docs/next"),
+            ("30; url=next", None),
+            ("0; url=page.html#top", None),
+            ("0; url=javascript:alert(1)", None),
+            ("0; url=ftp://other.test/", None),
+            ("0; url=", None),
+            ("60", None),
+            ("url=next", None),
+        ],
+    )
+    def test_refresh(self, content: str, target: str | None) -> None:
+        extracted = read(
+            f"<head><meta http-equiv=Refresh content='{content}'></head><p>Moved.".replace("'/next'", "&#39;/next&#39;")
+        )
+        assert extracted.refresh == target
+
+    def test_a_refresh_for_readers_without_scripts_is_not_followed(self) -> None:
+        assert read("<noscript><meta http-equiv=refresh content='0; url=plain'></noscript><p>Words.").refresh is None
+
+    def test_a_page_that_is_nothing_but_a_refresh_is_one(self) -> None:
+        assert read("<meta http-equiv=refresh content='0; url=next'>").refresh == "http://site.test/docs/next"
+
+    def test_dates(self) -> None:
+        head = "<meta property='article:published_time' content=2024-05-06><meta name=last-modified content=2999-01-01>"
+        extracted = read(f"<head>{head}</head><p>text</p>")
+        assert (extracted.published_at, extracted.modified_at) == (datetime(2024, 5, 6, tzinfo=UTC), None)
+
 
 class TestTypes:
     def test_plain_text(self) -> None:
@@ -372,13 +407,13 @@ class TestHostile:
         assert any("2048" in note for note in extracted.notes)
 
     def test_too_many_elements_are_noted(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(extract_module, "MAX_ELEMENTS", 50)
+        monkeypatch.setattr(html_page, "MAX_ELEMENTS", 50)
         extracted = read("<p>word</p>" * 100)
         assert 40 < extracted.page.text.count("word") < 50
         assert extracted.is_truncated
 
     def test_too_much_text_is_noted(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(extract_module, "MAX_TEXT_CHARS", 100)
+        monkeypatch.setattr(extracted_module, "MAX_TEXT_CHARS", 100)
         extracted = read("<p>ten chars.</p>" * 50)
         assert len(extracted.page.text) <= 100
         assert extracted.is_truncated
