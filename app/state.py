@@ -21,7 +21,7 @@ from app.reranker import MaxSimReranker
 from corpus.database import Database
 from corpus.errors import Unavailable
 from corpus.generations import GenerationWriter
-from corpus.jobs import Jobs
+from corpus.jobs import Jobs, open_queue
 from corpus.opening import Corpus, open_corpus
 from corpus.pages import Pages
 from corpus.search import Searcher
@@ -81,7 +81,7 @@ async def open_service(
         stack.push_async_callback(_settle, loading_model)
         corpus = await stack.enter_async_context(open_corpus(settings, report=readiness.report))
         database = await stack.enter_async_context(Database(url=corpus.database_url))
-        queue = await asyncio.to_thread(DBOSClient, system_database_url=corpus.queue_url, lazy=True)
+        queue = await asyncio.to_thread(open_queue, corpus.queue_url)
         stack.callback(queue.destroy)
         for companion in companions:
             readiness.report("starting the ingest worker")

@@ -7,19 +7,24 @@ same tables. A job's counters are counted over its URLs, so the totals are hones
 from __future__ import annotations
 
 import asyncio
-import uuid
+import logging
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from dbos import DBOSClient
-from sqlalchemy import Select, func, insert, select, update
+from dbos import DBOS, DBOSClient
+from sqlalchemy import ColumnElement, ScalarSelect, Select, exists, func, select, tuple_, update
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.orm import aliased
 
-from corpus.database import CollectionRow, Database, JobRow, UrlRow, utc_now
+from corpus.database import CollectionRow, Database, JobRow, SourceRow, UrlRow, utc_now
 from corpus.errors import Conflict, NotFound
-from corpus.model import JobState, UrlState
-from corpus.sources import JobSpec, remember
+from corpus.model import OPEN_STATES, JobState, UrlState
+from corpus.sources import JobSpec, no_such_source, open_job, record_job, remember, set_schedule
+
+log = logging.getLogger(__name__)
 
 APPLICATION = "footnote"
 APPLICATION_VERSION = "1"  # fixed: a new release resumes the jobs of the old one
@@ -40,18 +45,40 @@ class UrlOutcome:
 
 
 @dataclass(frozen=True, slots=True)
+class Failure:
+    """A dead letter: a URL that failed for good, and the job and source that it is of."""
+
+    job_id: str
+    source_id: str
+    finished_at: datetime | None
+    outcome: UrlOutcome
+
+
+@dataclass(frozen=True, slots=True)
 class JobStatus:
-    """A job and its progress. ``urls`` counts URLs by state; ``found`` is their sum."""
+    """A job and its progress. ``urls`` counts URLs by state; ``found`` is their sum; ``removed`` counts pages that vanished.
+
+    ``run`` counts how often it was begun: a resumed or retried job is begun again. ``worked_s`` is the time that was spent
+    on it, but for what was since ``working_since``. ``waits_for``: the older job of its source that must end before it begins.
+    """
 
     id: str
     collection: str
     spec: JobSpec
     state: JobState
     error: str | None
+    source_id: str | None
+    run: int
     cancel_requested: bool
+    pause_requested: bool
+    waits_for: str | None
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
+    worked_s: float
+    working_since: datetime | None
+    removed: int
+    notes: tuple[str, ...]
     urls: dict[UrlState, int]
     chunks: int
     failures: list[UrlOutcome]
@@ -61,6 +88,12 @@ class JobStatus:
         return sum(self.urls.values())
 
 
+def open_queue(url: str) -> DBOSClient:
+    """The queue's sending end. Its tables are made if no worker has done so yet."""
+    DBOS.migrate(url)
+    return DBOSClient(system_database_url=url, lazy=True)
+
+
 class Jobs:
     """``queue`` must point at the DBOS system database that the workers use."""
 
@@ -68,23 +101,37 @@ class Jobs:
         self._database = database
         self._queue = queue
 
-    async def submit(self, *, collection_id: int, spec: JobSpec) -> str:
-        """Record a job and put it on the queue; gives its id.
+    async def submit(self, *, collection_id: int, spec: JobSpec, every_s: int | None = None) -> str:
+        """Record a job and put it on the queue; gives its id. ``every_s``: and run its source again so often.
 
-        The record comes first: if the process dies before the job is enqueued, the worker enqueues it at its next start.
+        The record comes first: if the process dies before the job is enqueued, a worker enqueues it. Jobs of one source
+        don't overlap: while another of them is open, this one waits.
         """
-        job_id = str(uuid.uuid4())
         async with self._database.write() as connection:
-            row = {"id": job_id, "collection_id": collection_id, "spec": spec.model_dump(mode="json"), "state": JobState.QUEUED}
-            row["source_id"] = await remember(connection, collection_id=collection_id, spec=spec)
-            await connection.execute(insert(JobRow).values(**row, cancel_requested=False, created_at=utc_now()))
-        try:
-            await asyncio.to_thread(self._queue.enqueue, enqueue_options(job_id), job_id)
-        except Exception:  # whatever the queue's database says: the caller will try again, so this one must not run too
-            async with self._database.write() as connection:
-                ended = {"state": JobState.FAILED, "error": "The job could not be put on the queue.", "finished_at": utc_now()}
-                await connection.execute(update(JobRow).where(JobRow.id == job_id).values(ended))
-            raise
+            source = await remember(connection, collection_id=collection_id, spec=spec)
+            if every_s is not None:
+                await set_schedule(connection, source, every_s=every_s, now=utc_now())
+            job_id = await record_job(connection, collection_id=collection_id, source_id=source, spec=spec, now=utc_now())
+            is_ready = await _is_ready(connection, job_id)
+        if is_ready:
+            await self._enqueue(job_id, 1)
+        return job_id
+
+    async def run_source(self, source_id: str) -> str:
+        """Run a source again with what it was last submitted with; gives the job's id.
+
+        Raises: NotFound; Conflict while a job of it is open.
+        """
+        async with self._database.write() as connection:
+            source = (await connection.execute(select(SourceRow).where(SourceRow.id == source_id))).first()
+            if source is None:
+                raise no_such_source(source_id)
+            if (other := await open_job(connection, source_id)) is not None:
+                raise Conflict(f"The job {other} of this source hasn't ended yet. Wait for it, or cancel it.")
+            spec = JobSpec.model_validate(source.spec)
+            fields = {"collection_id": source.collection_id, "source_id": source_id, "spec": spec}
+            job_id = await record_job(connection, **fields, now=utc_now())
+        await self._enqueue(job_id, 1)
         return job_id
 
     async def get(self, job_id: str) -> JobStatus:
@@ -109,20 +156,92 @@ class Jobs:
             return [(row.seq, _outcome(row)) for row in (await connection.execute(statement)).all()]
 
     async def cancel(self, job_id: str) -> None:
-        """Ask for a job's end. A queued job ends at once, a running one after the page it is at.
+        """Ask for a job's end. A queued or paused job ends at once, a running one within seconds.
 
         Raises: NotFound; Conflict if it has ended already.
         """
         async with self._database.write() as connection:
-            state = await connection.scalar(select(JobRow.state).where(JobRow.id == job_id))
-            if state is None:
-                raise NotFound(f"There is no job {job_id}. GET /v1/jobs lists those there are.")
-            if JobState(state).is_final:
-                raise Conflict(f"The job {job_id} has ended already ({state}).")
-            values: dict[str, Any] = {"cancel_requested": True}
-            if state == JobState.QUEUED:
+            job = await _of(connection, job_id)
+            if JobState(job.state).is_final:
+                raise Conflict(f"The job {job_id} has ended already ({job.state}).")
+            values: dict[str, Any] = {"cancel_requested": True, "pause_requested": False}
+            if job.state != JobState.RUNNING:
                 values |= {"state": JobState.CANCELLED, "finished_at": utc_now()}
             await connection.execute(update(JobRow).where(JobRow.id == job_id).values(values))
+
+    async def pause(self, job_id: str) -> None:
+        """Ask for a pause. A queued job pauses at once, a running one within seconds; what it has done stays done.
+
+        Raises: NotFound; Conflict if it has ended, is to end, or is paused already.
+        """
+        async with self._database.write() as connection:
+            job = await _of(connection, job_id)
+            if JobState(job.state).is_final or job.state == JobState.PAUSED:
+                raise Conflict(f"The job {job_id} is {job.state}; only queued and running jobs can be paused.")
+            if job.cancel_requested:
+                raise Conflict(f"The job {job_id} is being cancelled and can't be paused.")
+            running = job.state == JobState.RUNNING
+            values = {"pause_requested": True} if running else {"state": JobState.PAUSED}
+            await connection.execute(update(JobRow).where(JobRow.id == job_id).values(values))
+
+    async def resume(self, job_id: str) -> None:
+        """Let a paused job go on where it was, in a new run; one that is about to pause just goes on.
+
+        Raises: NotFound; Conflict if it isn't paused.
+        """
+        async with self._database.write() as connection:
+            job = await _of(connection, job_id)
+            if job.state == JobState.RUNNING and job.pause_requested:
+                await connection.execute(update(JobRow).where(JobRow.id == job_id).values(pause_requested=False))
+                return
+            if job.state != JobState.PAUSED:
+                raise Conflict(f"The job {job_id} is not paused ({job.state}).")
+            is_ready = await _requeue(connection, job)
+        if is_ready:
+            await self._enqueue(job_id, job.run + 1)
+
+    async def retry(self, job_id: str, *, reason: str | None = None) -> int:
+        """Put an ended job's failed URLs (those that failed for ``reason``) back, as if never tried, and run it again; gives
+        how many there are. What it hadn't come to when it was cancelled or broke is done as well.
+
+        Raises: NotFound; Conflict if it hasn't ended, if there is nothing to retry, or if a newer job has been over its source.
+        """
+        async with self._database.write() as connection:
+            job = await _of(connection, job_id)
+            if not JobState(job.state).is_final:
+                raise Conflict(f"The job {job_id} hasn't ended yet ({job.state}). Wait for it, or cancel it.")
+            await _check_newest(connection, job)
+            failed = (UrlRow.job_id == job_id) & (UrlRow.state == UrlState.FAILED)
+            failed = failed & (UrlRow.reason == reason) if reason is not None else failed
+            again = {"state": UrlState.PENDING, "attempts": 0, "reason": None, "message": None, "finished_at": None}
+            count = (await connection.execute(update(UrlRow).where(failed).values(**again, not_before=None))).rowcount
+            left = select(func.count()).where(UrlRow.job_id == job_id, UrlRow.state == UrlState.PENDING)
+            if not count and (reason is not None or (job.started_at and not await connection.scalar(left))):
+                why = f" for the reason {reason!r}" if reason is not None else ""
+                raise Conflict(f"No URL of the job {job_id} failed{why}: there is nothing to retry.")
+            is_ready = await _requeue(connection, job)
+        if is_ready:
+            await self._enqueue(job_id, job.run + 1)
+        return count
+
+    async def failures(
+        self, *, collection_id: int | None = None, reason: str | None = None, after: int = 0, limit: int = 100
+    ) -> Sequence[tuple[int, Failure]]:
+        """What failed when each source was last run, in the order of discovery, with the cursor for ``after``."""
+        newer, began = aliased(JobRow), JobRow.started_at.is_not(None)
+        newest = ~exists().where(newer.source_id == JobRow.source_id, newer.started_at.is_not(None), _is_before(JobRow, newer))
+        columns: Any = select(UrlRow, JobRow.source_id)
+        statement: Select[Any] = columns.join(JobRow, JobRow.id == UrlRow.job_id)
+        statement = statement.where(
+            UrlRow.state == UrlState.FAILED, UrlRow.seq > after, JobRow.source_id.is_not(None), began, newest
+        )
+        if collection_id is not None:
+            statement = statement.where(JobRow.collection_id == collection_id)
+        if reason is not None:
+            statement = statement.where(UrlRow.reason == reason)
+        async with self._database.read() as connection:
+            rows = (await connection.execute(statement.order_by(UrlRow.seq).limit(limit))).all()
+        return [(row.seq, Failure(row.job_id, row.source_id, row.finished_at, _outcome(row))) for row in rows]
 
     async def watch(self, job_id: str) -> AsyncIterator[JobStatus]:
         """The job's status now and after every change, until it has ended. Raises: NotFound."""
@@ -135,6 +254,13 @@ class Jobs:
                 return
             last = status
             await asyncio.sleep(PROGRESS_POLL_S)
+
+    async def _enqueue(self, job_id: str, run: int) -> None:
+        """Hand a recorded job over. Where that fails, a worker does it: no job that was recorded is lost."""
+        try:
+            await asyncio.to_thread(self._queue.enqueue, enqueue_options(job_id, run), job_id, run)
+        except SQLAlchemyError as exc:
+            log.warning("the job %s waits for a worker to put it on the queue, which failed now: %s", job_id, exc)
 
     async def _statuses(self, statement: Select[Any]) -> Sequence[JobStatus]:
         async with self._database.read() as connection:
@@ -154,10 +280,18 @@ class Jobs:
                 spec=JobSpec.model_validate(row.spec),
                 state=JobState(row.state),
                 error=row.error,
+                source_id=row.source_id,
+                run=row.run,
                 cancel_requested=row.cancel_requested,
+                pause_requested=row.pause_requested,
+                waits_for=row.waits_for if row.state == JobState.QUEUED else None,
                 created_at=row.created_at,
                 started_at=row.started_at,
                 finished_at=row.finished_at,
+                worked_s=row.worked_s,
+                working_since=row.working_since,
+                removed=row.removed,
+                notes=tuple(row.notes or ()),
                 urls={UrlState(c.state): c.n for c in counts if c.job_id == row.id},
                 chunks=sum(c.chunks or 0 for c in counts if c.job_id == row.id),
                 failures=failures[row.id],
@@ -166,13 +300,63 @@ class Jobs:
         ]
 
 
-def enqueue_options(job_id: str) -> Any:
-    """How a recorded job is put on the queue. Doing it twice is doing it once: the workflow's id is the job's."""
-    return {"workflow_name": WORKFLOW, "queue_name": QUEUE, "workflow_id": job_id, "app_version": APPLICATION_VERSION}
+def workflow_id(job_id: str, run: int) -> str:
+    """The first run's is the job's own, as it always was."""
+    return job_id if run == 1 else f"{job_id}:{run}"
+
+
+def enqueue_options(job_id: str, run: int = 1) -> Any:
+    """How a run of a recorded job is put on the queue. Doing it twice is doing it once: the workflow's id is the run's."""
+    options = {"workflow_name": WORKFLOW, "queue_name": QUEUE, "app_version": APPLICATION_VERSION}
+    return options | {"workflow_id": workflow_id(job_id, run)}
+
+
+async def ready(connection: AsyncConnection) -> Sequence[tuple[str, int]]:
+    """The queued jobs, with their run, that need not wait for an older one of their source."""
+    statement = select(JobRow.id, JobRow.run).where(JobRow.state == JobState.QUEUED, _ahead().is_(None))
+    return [(row.id, row.run) for row in (await connection.execute(statement.order_by(JobRow.created_at))).all()]
+
+
+async def _is_ready(connection: AsyncConnection, job_id: str) -> bool:
+    return await connection.scalar(select(_ahead()).where(JobRow.id == job_id)) is None
+
+
+def _is_before(one: Any, other: Any) -> ColumnElement[bool]:
+    return tuple_(one.created_at, one.id) < tuple_(other.created_at, other.id)
+
+
+def _ahead() -> ScalarSelect[Any]:
+    """The oldest open job of a job's source that is older than it."""
+    older = aliased(JobRow)
+    ours = (older.source_id == JobRow.source_id) & older.state.in_(OPEN_STATES) & _is_before(older, JobRow)
+    return select(older.id).where(ours).order_by(older.created_at, older.id).limit(1).correlate(JobRow).scalar_subquery()
+
+
+async def _of(connection: AsyncConnection, job_id: str) -> Any:
+    """A job's row, which nobody else changes until the transaction ends. Raises: NotFound."""
+    row = (await connection.execute(select(JobRow).where(JobRow.id == job_id).with_for_update())).first()
+    if row is None:
+        raise NotFound(f"There is no job {job_id}. GET /v1/jobs lists those there are.")
+    return row
+
+
+async def _check_newest(connection: AsyncConnection, job: Any) -> None:
+    """An old job must not be run again after a newer one of its source: it would take the newer one's finds for vanished."""
+    newer = select(JobRow.id).where(JobRow.source_id == job.source_id, JobRow.id != job.id)
+    relevant = JobRow.state.in_(OPEN_STATES) | (JobRow.started_at.is_not(None) & (JobRow.created_at >= job.created_at))
+    if (other := await connection.scalar(newer.where(relevant).order_by(JobRow.created_at.desc()).limit(1))) is not None:
+        raise Conflict(f"The newer job {other} is of the same source. Retry that one, or run the source again.")
+
+
+async def _requeue(connection: AsyncConnection, job: Any) -> bool:
+    """Begin a new run of a job; whether it can begin now."""
+    values = {"state": JobState.QUEUED, "run": job.run + 1, "cancel_requested": False, "pause_requested": False}
+    await connection.execute(update(JobRow).where(JobRow.id == job.id).values(**values, error=None, finished_at=None))
+    return await _is_ready(connection, job.id)
 
 
 def _jobs() -> Select[Any]:
-    statement: Any = select(JobRow, CollectionRow.name.label("collection"))
+    statement: Any = select(JobRow, CollectionRow.name.label("collection"), _ahead().label("waits_for"))
     joined: Select[Any] = statement.join(CollectionRow, CollectionRow.id == JobRow.collection_id)
     return joined
 

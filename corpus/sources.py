@@ -9,15 +9,25 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
+import uuid
+from datetime import datetime, timedelta
 
 import ada_url
 from pydantic import BaseModel, ConfigDict, Field
-from sqlalchemy import update
+from sqlalchemy import insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from corpus.database import SourceRow, utc_now
+from corpus.database import JobRow, SourceRow, utc_now
+from corpus.errors import InvalidInput, NotFound
 from corpus.generations import insert_or_ignore
-from corpus.model import IngestMode
+from corpus.model import OPEN_STATES, IngestMode, JobState
+
+MIN_EVERY_S = 15 * 60
+MAX_EVERY_S = 366 * 24 * 3600
+SKIPPED = "As this job hadn't ended, scheduled runs of its source were skipped, first"
+_UNIT_S = {"s": 1, "m": 60, "h": 3600, "d": 24 * 3600, "w": 7 * 24 * 3600}
+_EVERY = re.compile(r"([0-9]{1,9})\s*([smhdw]?)")
 
 
 class JobSpec(BaseModel):
@@ -54,6 +64,74 @@ async def remember(connection: AsyncConnection, *, collection_id: int, spec: Job
     await connection.execute(insert_or_ignore(connection, SourceRow).values(row))
     await connection.execute(update(SourceRow).where(SourceRow.id == found).values(spec=row["spec"]))
     return found
+
+
+async def set_schedule(connection: AsyncConnection, source: str, *, every_s: int | None, now: datetime) -> None:
+    """Run a source again every so often, for the first time after one such while; None: no more. Raises: NotFound."""
+    next_at = now + timedelta(seconds=every_s) if every_s else None
+    changed = await connection.execute(
+        update(SourceRow).where(SourceRow.id == source).values(every_s=every_s or None, next_at=next_at)
+    )
+    if not changed.rowcount:
+        raise no_such_source(source)
+
+
+async def fire_due(connection: AsyncConnection, *, now: datetime) -> int:
+    """Record a job for every source that is due, and when it is due next, in one transaction; gives how many.
+
+    The next time counts from now, so that a long downtime makes one run and not many. A source whose job is still open is
+    passed over, which that job notes.
+    """
+    due = select(SourceRow).where(SourceRow.next_at <= now).order_by(SourceRow.next_at).with_for_update(skip_locked=True)
+    fired = 0
+    for source in (await connection.execute(due)).all():
+        await set_schedule(connection, source.id, every_s=source.every_s, now=now)
+        if (job := await open_job(connection, source.id)) is not None:
+            await _note_skipped(connection, job, now)
+            continue
+        spec = JobSpec.model_validate(source.spec)
+        await record_job(connection, collection_id=source.collection_id, source_id=source.id, spec=spec, now=now)
+        fired += 1
+    return fired
+
+
+async def record_job(connection: AsyncConnection, *, collection_id: int, source_id: str, spec: JobSpec, now: datetime) -> str:
+    """A new job, queued; gives its id. It is for the caller to enqueue it, else a worker does."""
+    job_id = str(uuid.uuid4())
+    row = {"id": job_id, "collection_id": collection_id, "source_id": source_id, "spec": spec.model_dump(mode="json")}
+    values = {**row, "state": JobState.QUEUED, "cancel_requested": False, "created_at": now}
+    await connection.execute(insert(JobRow).values(values))
+    return job_id
+
+
+async def open_job(connection: AsyncConnection, source: str) -> str | None:
+    """A job of the source that hasn't ended."""
+    ours = select(JobRow.id).where(JobRow.source_id == source, JobRow.state.in_(OPEN_STATES))
+    found: str | None = await connection.scalar(ours.order_by(JobRow.created_at).limit(1))
+    return found
+
+
+async def _note_skipped(connection: AsyncConnection, job: str, now: datetime) -> None:
+    notes = list(await connection.scalar(select(JobRow.notes).where(JobRow.id == job)) or [])
+    if any(str(note).startswith(SKIPPED) for note in notes):
+        return  # once is enough, however long the job takes
+    notes.append(f"{SKIPPED} the one that was due at {now:%Y-%m-%d %H:%M} UTC.")
+    await connection.execute(update(JobRow).where(JobRow.id == job).values(notes=notes))
+
+
+def no_such_source(source: str) -> NotFound:
+    return NotFound(f"There is no source {source}. GET /v1/sources lists those there are.")
+
+
+def every_seconds(value: str | int) -> int:
+    """An interval in seconds, given as such or as ``90m``, ``12h``, ``1d``, ``2w``. Raises: InvalidInput."""
+    found = _EVERY.fullmatch(str(value).strip().lower())
+    seconds = int(found[1]) * _UNIT_S[found[2] or "s"] if found else 0
+    if not found or not MIN_EVERY_S <= seconds <= MAX_EVERY_S:
+        raise InvalidInput(
+            f"{str(value)[:40]!r} is no interval to run a source at. Give one from 15m to 366d, such as 90m, 12h, 1d or 1w."
+        )
+    return seconds
 
 
 def _spelled(url: str) -> str:

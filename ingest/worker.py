@@ -11,18 +11,23 @@ import asyncio
 import logging
 import threading
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from concurrent.futures import Future
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from datetime import datetime
 from typing import Any, Self, TypeVar
 
 from dbos import DBOS, DBOSClient, DBOSConfig
-from sqlalchemy import select
+from sqlalchemy import select, update
+from sqlalchemy.exc import SQLAlchemyError
 
-from corpus.database import Database, JobRow, is_disk_full
+from corpus.database import Database, JobRow, SourceRow, is_disk_full, utc_now
+from corpus.errors import FootnoteError
 from corpus.generations import GenerationWriter
-from corpus.jobs import APPLICATION, APPLICATION_VERSION, QUEUE, WORKFLOW, enqueue_options
+from corpus.jobs import APPLICATION, APPLICATION_VERSION, QUEUE, WORKFLOW, enqueue_options, ready, workflow_id
 from corpus.model import JobState
 from corpus.opening import Corpus
 from corpus.pages import Pages
+from corpus.sources import fire_due
 from ingest.crawl import DISK_FULL, DISK_FULL_PAUSE_S, Crawler
 from ingest.fetch import Fetcher
 from ingest.parsing import ParserPool
@@ -36,6 +41,7 @@ T = TypeVar("T")
 EXECUTOR = "embedded"
 JOBS_AT_ONCE = 4
 QUEUE_POLL_S = 0.2
+DISPATCH_EVERY_S = 1.0
 # Recovery is what durability is for; DBOS would give a job up after 100 of them.
 MAX_RECOVERIES = 1_000_000
 
@@ -47,12 +53,15 @@ class WorkerStopping(BaseException):
 class IngestWorker:
     """Owns the crawler's resources, in its own thread's event loop."""
 
-    def __init__(self, *, corpus: Corpus) -> None:
+    def __init__(self, *, corpus: Corpus, clock: Callable[[], datetime] = utc_now) -> None:
         self._corpus = corpus
+        self._clock = clock
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="ingest-worker", daemon=True)
         self._stack = AsyncExitStack()
         self._stopping = threading.Event()
+        self._leaving = asyncio.Event()  # as _stopping, for the worker's own loop
+        self._dispatching: Future[None] | None = None
         self._database: Database
         self._crawler: Crawler
 
@@ -60,13 +69,16 @@ class IngestWorker:
         self._thread.start()
         await self._here(self._open())
         await asyncio.to_thread(self._launch)
-        orphans = await asyncio.to_thread(self._orphans, await self._here(self._open_jobs()))
-        for job_id, error in orphans:
-            await self._here(self._crawler.finish(job_id, error=error))
+        for job_id, ended_as in (await asyncio.to_thread(self._astray, await self._here(self._open_jobs()))).items():
+            await self._here(self._settle(job_id, ended_as))
+        self._dispatching = asyncio.run_coroutine_threadsafe(self._dispatch(), self._loop)
         return self
 
     async def __aexit__(self, *_: object) -> None:
         self._stopping.set()
+        self._loop.call_soon_threadsafe(self._leaving.set)
+        if self._dispatching is not None:
+            await asyncio.wrap_future(self._dispatching)
         await asyncio.to_thread(DBOS.destroy, destroy_registry=True, workflow_completion_timeout_sec=0)
         await self._here(self._close())
         self._loop.call_soon_threadsafe(self._loop.stop)
@@ -174,28 +186,66 @@ class IngestWorker:
                 self._stopping.wait(DISK_FULL_PAUSE_S)
         raise WorkerStopping
 
-    async def _open_jobs(self) -> Sequence[str]:
-        async with self._database.read() as connection:
-            open_states = (JobState.QUEUED, JobState.RUNNING)
-            return (await connection.scalars(select(JobRow.id).where(JobRow.state.in_(open_states)))).all()
+    async def _open_jobs(self) -> Sequence[tuple[str, int]]:
+        """The jobs that have a workflow, or are to have one. The time that no worker ran isn't counted as work."""
+        async with self._database.write() as connection:
+            running = (JobRow.state == JobState.RUNNING) & JobRow.working_since.is_not(None)
+            await connection.execute(update(JobRow).where(running).values(working_since=utc_now()))
+            open_jobs = select(JobRow.id, JobRow.run).where(JobRow.state.in_((JobState.QUEUED, JobState.RUNNING)))
+            return [(row.id, row.run) for row in (await connection.execute(open_jobs)).all()]
 
-    def _orphans(self, job_ids: Sequence[str]) -> list[tuple[str, str]]:
-        """Put jobs on the queue that were recorded but never reached it; give those whose workflow is dead, and why.
+    def _astray(self, jobs: Sequence[tuple[str, int]]) -> dict[str, str | None]:
+        """The jobs that have no living workflow, and how it ended if they had one. Synchronous, for DBOS' asynchronous calls
+        make its own thread pool the loop's, which then dies with DBOS."""
+        found: dict[str, str | None] = {}
+        for job_id, run in jobs:
+            workflow = DBOS.get_workflow_status(workflow_id(job_id, run))
+            if workflow is None or workflow.status not in ("PENDING", "ENQUEUED", "DELAYED"):
+                found[job_id] = workflow.status if workflow else None
+        return found
 
-        Synchronous, for DBOS' asynchronous calls make its own thread pool the loop's, which then dies with DBOS.
-        """
-        dead = []
-        client = DBOSClient(system_database_url=self._corpus.queue_url)
+    async def _settle(self, job_id: str, ended_as: str | None) -> None:
+        if ended_as is not None:
+            error = f"The job's workflow ended as {ended_as} and left the job unfinished."
+            await self._crawler.finish(job_id, error=error)
+            return
+        async with self._database.write() as connection:  # it never reached the queue, or the queue's file was lost
+            await connection.execute(update(JobRow).where(JobRow.id == job_id).values(state=JobState.QUEUED))
+
+    async def _dispatch(self) -> None:
+        """Fire schedules, and put on the queue what was recorded but never reached it: jobs that a schedule made, that waited
+        for another of their source, or whose submitter died in between."""
+        client = await asyncio.to_thread(DBOSClient, system_database_url=self._corpus.queue_url, lazy=True)
+        enqueued: set[tuple[str, int]] = set()
         try:
-            for job_id in job_ids:
-                status = DBOS.get_workflow_status(job_id)
-                if status is None:
-                    client.enqueue(enqueue_options(job_id), job_id)
-                elif status.status not in ("PENDING", "ENQUEUED", "DELAYED"):
-                    dead.append((job_id, f"The job's workflow ended as {status.status} and left the job unfinished."))
+            while not self._stopping.is_set():
+                try:
+                    waiting = await self._recorded()
+                    for job_id, run in waiting - enqueued:
+                        await asyncio.to_thread(client.enqueue, enqueue_options(job_id, run), job_id, run)
+                        enqueued.add((job_id, run))
+                    enqueued &= waiting
+                except (FootnoteError, SQLAlchemyError) as exc:  # a full disk, say: schedules must outlive it
+                    log.error("due jobs wait, as the queue or the database fails: %s", exc)
+                    await self._rest(DISK_FULL_PAUSE_S)
+                await self._rest(DISPATCH_EVERY_S)
         finally:
-            client.destroy()
-        return dead
+            await asyncio.to_thread(client.destroy)
+
+    async def _recorded(self) -> set[tuple[str, int]]:
+        now = self._clock()
+        async with self._database.read() as connection:
+            is_due = await connection.scalar(select(SourceRow.id).where(SourceRow.next_at <= now).limit(1))
+        if is_due:  # looked at first, so that nobody waits for a write lock every second
+            async with self._database.write() as connection:
+                if fired := await fire_due(connection, now=now):
+                    log.info("%d sources were due and are run again", fired)
+        async with self._database.read() as connection:
+            return set(await ready(connection))
+
+    async def _rest(self, seconds: float) -> None:
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._leaving.wait(), seconds)
 
     def _call(self, coroutine: Coroutine[Any, Any, T]) -> T:
         """Run a coroutine in the worker's loop from one of DBOS's threads."""
