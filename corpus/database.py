@@ -7,8 +7,9 @@ loop; the service and the worker each open their own. Schema changes go through 
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self, TypeVar
@@ -41,6 +42,8 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from corpus.errors import StorageFull
 
 BUSY_TIMEOUT_S = 30.0
+CHECKPOINT_WAIT_S = 0.5
+CHECKPOINT_TRIES = 10
 SYNC_DRIVERS = {"sqlite+aiosqlite": "sqlite", "postgresql+asyncpg": "postgresql+psycopg"}
 T = TypeVar("T")
 
@@ -302,9 +305,27 @@ class Database:
                 ) from exc
             raise
 
+    async def empty_log(self) -> bool:
+        """Move what was committed into SQLite's file and empty its write-ahead log, which still holds what a deletion has
+        blanked. False if a reader kept it from that. Nothing to do elsewhere."""
+        path = self.engine.url.database
+        if self.engine.dialect.name != "sqlite" or path is None:
+            return True
+        return await asyncio.to_thread(_empty_log, path)
+
     async def migrate(self) -> None:
         """Bring the schema to the newest revision. Safe to call at every start."""
         await asyncio.to_thread(upgrade_schema, self.url)
+
+
+def _empty_log(path: str) -> bool:
+    # Writers wait while it waits for readers, so it waits for a short time, and again.
+    with closing(sqlite3.connect(path, timeout=CHECKPOINT_WAIT_S, isolation_level=None)) as connection:
+        for _ in range(CHECKPOINT_TRIES):
+            busy, _, _ = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            if not busy:
+                return True
+    return False
 
 
 def upgrade_schema(url: str, revision: str = "head") -> None:

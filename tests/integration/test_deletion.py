@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
+from contextlib import closing
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 from sqlalchemy import func, insert, select
@@ -11,7 +14,7 @@ from sqlalchemy import func, insert, select
 from corpus.database import AliasRow, FactRow, JobRow, PageSourceRow, SourceRow, UrlRow, utc_now
 from corpus.errors import Conflict, NotFound
 from corpus.model import SearchMode, page_id
-from tests.shelf import Shelf, urls
+from tests.shelf import Shelf, ignore_flip, urls
 
 SECRET = "The passphrase of the vault is xyzzyplugh and nobody else knows it."
 # Long enough for SQLite to keep it on pages of their own, which an ordinary delete only marks as free.
@@ -50,6 +53,62 @@ async def test_a_deleted_page_is_nowhere(shelf: Shelf) -> None:
     await checkpoint(shelf)
     for word in (b"xyzzyplugh", b"Vaultkeeper"):
         assert word not in raw_bytes(shelf.corpus.directory.path)
+
+
+RARE = ("xyzzyplugh", "Frobnitzgard", "quuxhaven")
+
+
+async def write_marked(shelf: Shelf, *, collection: int | None = None) -> str:
+    """A page marked in title, heading and text, written together with others: no index file is its alone."""
+    marked = ("# The Frobnitzgard", LONG, "## Other", "And quuxhaven. " * 80)
+    news = [shelf.new_page("https://a.example/doomed", *marked, title="Frobnitzgard", collection=collection)]
+    news += [shelf.new_page(f"https://a.example/{i}", f"An ordinary page about train number {i}.") for i in range(5)]
+    await shelf.writer.commit(news, on_flip=ignore_flip)
+    return news[0].id
+
+
+def files_with(shelf: Shelf, word: str) -> list[str]:
+    folder = shelf.corpus.directory.path
+    files = [path for path in folder.rglob("*") if path.is_file() and word.encode() in path.read_bytes()]
+    return sorted(str(path.relative_to(folder)) for path in files)
+
+
+async def test_when_deleting_returns_no_file_holds_the_text(shelf: Shelf) -> None:
+    """The log that SQLite writes ahead included, and nobody has to wait or to tidy up first."""
+    page = await write_marked(shelf)
+    chunks = [chunk.id for chunk in await shelf.chunks(page)]
+    assert all(files_with(shelf, word) for word in RARE)
+    index = shelf.corpus.index
+    assert all(index.present(store, chunks) == set(chunks) for store in index.stores)
+
+    await shelf.pages.delete(page)
+
+    assert {word: files_with(shelf, word) for word in RARE} == {word: [] for word in RARE}
+    assert [index.present(store, chunks) for store in index.stores] == [set(), set(), set()]
+    assert not set(chunks) & {one for store in index.stores.values() for one in store.ids("")}
+    assert shelf.counts() == {5}
+
+
+async def test_when_deleting_a_collection_returns_no_file_holds_its_texts(shelf: Shelf) -> None:
+    await write_marked(shelf, collection=await shelf.pages.ensure_collection("other"))
+    await shelf.pages.delete_collection("other")
+    assert {word: files_with(shelf, word) for word in RARE} == {word: [] for word in RARE}
+
+
+async def test_a_reader_at_work_delays_erasing_but_not_deleting(shelf: Shelf, caplog: pytest.LogCaptureFixture) -> None:
+    page = await write_marked(shelf)
+    with (
+        patch.multiple("corpus.database", CHECKPOINT_WAIT_S=0.01, CHECKPOINT_TRIES=2),
+        closing(sqlite3.connect(shelf.corpus.directory.database)) as reader,
+    ):
+        reader.execute("BEGIN")
+        reader.execute("SELECT count(*) FROM pages").fetchone()
+        await shelf.pages.delete(page)
+        assert "write-ahead log" in caplog.text
+        assert "https://a.example/doomed" not in urls(await shelf.search("passphrase vault"))
+        reader.rollback()
+        await shelf.pages.delete((await shelf.pages.list(collection="default"))[0][0].id)  # and the next one makes up for it
+    assert {word: files_with(shelf, word) for word in RARE} == {word: [] for word in RARE}
 
 
 async def test_a_replaced_version_is_nowhere(shelf: Shelf) -> None:
