@@ -196,7 +196,7 @@ class UrlOutcomeBody(BaseModel):
 
 
 class JobBody(BaseModel):
-    """``urls`` counts the job's URLs by state; ``found`` is their sum."""
+    """``urls`` counts the job's URLs by state; ``found`` is their sum. ``notes`` say what else there is to know of it."""
 
     id: str
     collection: str
@@ -208,6 +208,7 @@ class JobBody(BaseModel):
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
+    notes: list[str]
     found: int
     urls: dict[UrlState, int]
     chunks: int
@@ -226,6 +227,7 @@ class JobBody(BaseModel):
             created_at=job.created_at,
             started_at=job.started_at,
             finished_at=job.finished_at,
+            notes=list(job.notes),
             found=job.found,
             urls={state: job.urls.get(state, 0) for state in UrlState},
             chunks=job.chunks,

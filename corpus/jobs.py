@@ -108,8 +108,8 @@ class Jobs:
         don't overlap: while another of them is open, this one waits.
         """
         async with self._database.write() as connection:
-            source = await remember(connection, collection_id=collection_id, spec=spec)
-            if every_s is not None:
+            source = None if spec.dry_run else await remember(connection, collection_id=collection_id, spec=spec)
+            if source is not None and every_s is not None:
                 await set_schedule(connection, source, every_s=every_s, now=utc_now())
             job_id = await record_job(connection, collection_id=collection_id, source_id=source, spec=spec, now=utc_now())
             is_ready = await _is_ready(connection, job_id)

@@ -31,7 +31,8 @@ _EVERY = re.compile(r"([0-9]{1,9})\s*([smhdw]?)")
 
 
 class JobSpec(BaseModel):
-    """What a job was asked to do. ``prune``: remove pages that the source no longer leads to even where they are most of it."""
+    """What a job was asked to do. ``prune``: remove pages that the source no longer leads to even where they are most of it.
+    ``dry_run``: only to tell what it would do; such a job is of no source."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -42,6 +43,7 @@ class JobSpec(BaseModel):
     max_pages: int
     max_depth: int
     prune: bool = False
+    dry_run: bool = False
 
 
 def source_id(collection_id: int, spec: JobSpec) -> str:
@@ -95,7 +97,9 @@ async def fire_due(connection: AsyncConnection, *, now: datetime) -> int:
     return fired
 
 
-async def record_job(connection: AsyncConnection, *, collection_id: int, source_id: str, spec: JobSpec, now: datetime) -> str:
+async def record_job(
+    connection: AsyncConnection, *, collection_id: int, source_id: str | None, spec: JobSpec, now: datetime
+) -> str:
     """A new job, queued; gives its id. It is for the caller to enqueue it, else a worker does."""
     job_id = str(uuid.uuid4())
     row = {"id": job_id, "collection_id": collection_id, "source_id": source_id, "spec": spec.model_dump(mode="json")}

@@ -91,10 +91,11 @@ class Client:
     def search(self, query: str, **fields: Any) -> Body:
         return self._json("POST", "/v1/search", body={"query": query} | fields)
 
-    def ingest(self, urls: Sequence[str], **fields: Any) -> str:
-        """Put work on the queue; gives the job's id. Fields that are None are left to the service's defaults."""
+    def ingest(self, urls: Sequence[str], *, dry_run: bool = False, **fields: Any) -> str:
+        """Put work, or a dry run of it, on the queue; gives the job's id. Fields that are None are left to the service's
+        defaults."""
         body = {"urls": list(urls)} | {name: value for name, value in fields.items() if value is not None}
-        return str(self._json("POST", "/v1/ingest", body=body)["job_id"])
+        return str(self._json("POST", "/v1/ingest/preview" if dry_run else "/v1/ingest", body=body)["job_id"])
 
     def jobs(self, *, limit: int) -> list[Body]:
         return list(self._json("GET", "/v1/jobs", params={"limit": limit})["jobs"])
@@ -102,11 +103,12 @@ class Client:
     def job(self, job_id: str) -> Body:
         return self._json("GET", f"/v1/jobs/{_segment(job_id)}")
 
-    def job_urls(self, job_id: str, *, state: str) -> Iterator[Body]:
-        """Every URL of the job that is in ``state``, in the order in which they were found."""
+    def job_urls(self, job_id: str, *, state: str | None = None) -> Iterator[Body]:
+        """Every URL of the job, or every one that is in ``state``, in the order in which they were found."""
         after: int | None = 0
+        wanted = {"state": state} if state else {}
         while after is not None:
-            part = self._json("GET", f"/v1/jobs/{_segment(job_id)}/urls", params={"state": state, "after": after, "limit": 1000})
+            part = self._json("GET", f"/v1/jobs/{_segment(job_id)}/urls", params={**wanted, "after": after, "limit": 1000})
             yield from part["urls"]
             after = part["next"]
 

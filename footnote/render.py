@@ -135,6 +135,19 @@ def job(console: Console, body: Body, failed: Iterable[Body]) -> None:
             show(console, Text(f"… and {len(outcomes) - URLS_SHOWN_PER_REASON} more (all: --json)", style="dim"), indent=6)
 
 
+def preview(console: Console, body: Body, found: Sequence[Body]) -> None:
+    """A dry run: the verdict on each URL, those that would be fetched first, and what that would take."""
+    order = sorted(found, key=lambda outcome: (outcome["reason"] or "") not in ("would_fetch", "would_check"))
+    rows = [(o["reason"] or o["state"], link(o["url"]), o["message"] or "") for o in order]
+    table(console, ("verdict", "url", "why"), rows)
+    console.print()
+    show(console, Text(f"Dry run {body['id']}: ") + _job_state(body) + Text(f" · {len(found):,} URLs{_took(body)}"))
+    if body["error"]:
+        show(console, Text(clean(body["error"]), style="red"), indent=4)
+    for note in body["notes"]:
+        show(console, Text(clean(note)), indent=4)
+
+
 def counts(body: Body) -> str:
     """``12 found: 9 indexed, 2 unchanged, 1 failed; 140 chunks``."""
     urls = body["urls"]

@@ -28,6 +28,7 @@ from corpus.settings import IngestSettings
 from corpus.sources import JobSpec
 from ingest import frontier
 from ingest.frontier import FrontierUrl
+from ingest.preview import WOULD_CHECK, WOULD_FETCH, DryRun
 from ingest.sitemap_walk import MAX_SITEMAP_DEPTH, MAX_SITEMAPS, Listed, SitemapReader, sitemap_address
 from ingest.traps import REASONS, Traps, clean_link
 from ingest.urls import Scope, check_url, normalise
@@ -112,6 +113,8 @@ class Crawler:
             }
             if not (await connection.execute(update(JobRow).where(ours & ~asked).values(running))).rowcount:
                 return False
+        if job.spec.dry_run:
+            return bool(await self._unless_over(job, self._dry_run(job)))
         urls, failures = self._first_urls(job)
         kind = UrlKind.SITEMAP if job.spec.mode is IngestMode.SITEMAP else UrlKind.PAGE
         async with self._database.write() as connection:
@@ -123,7 +126,7 @@ class Crawler:
     async def run_batch(self, job_id: str, *, run: int | None = None) -> bool:
         """Visit the next URLs of a job and commit what they bring. False when none is left, or no more is to be done now."""
         job = await self._job(job_id, run)
-        if job is None or job.is_over:
+        if job is None or job.is_over or job.spec.dry_run:  # which did all it does when it began
             return False
         entries, wait_s = await frontier.due(self._database, job_id, now=utc_now(), limit=BATCH_URLS)
         if wait_s is None:
@@ -172,6 +175,9 @@ class Crawler:
     ) -> tuple[JobState, str | None]:
         """How a job has ended that has nothing left to do."""
         good = counts.get(UrlState.INDEXED, 0) + counts.get(UrlState.UNCHANGED, 0)
+        if job.spec.get("dry_run"):
+            would = (UrlRow.job_id == job.id) & UrlRow.reason.in_((WOULD_FETCH, WOULD_CHECK))
+            good = await connection.scalar(select(func.count()).select_from(UrlRow).where(would)) or 0
         if error is None and not good and counts.get(UrlState.FAILED, 0):
             error = "No page could be indexed; the failed URLs say why."
         elif error is None and not good and not job.cancel_requested:
@@ -222,6 +228,20 @@ class Crawler:
                 await connection.execute(update(JobRow).where(JobRow.id == job_id).values(clock))
             changed = (JobRow.id == job_id) & (JobRow.error.is_distinct_from(error))
             await connection.execute(update(JobRow).where(changed).values(error=error))
+
+    async def _dry_run(self, job: Job) -> bool:
+        dry_run = DryRun(
+            database=self._database,
+            visitor=self._visitor,
+            sitemaps=self._sitemaps,
+            settings=self._settings,
+            job_id=job.id,
+            collection_id=job.collection_id,
+            spec=job.spec,
+            scope=_scope(job.spec),
+        )
+        await dry_run.run()
+        return True
 
     def _first_urls(self, job: Job) -> tuple[list[str], list[tuple[str, IngestError]]]:
         urls: list[str] = []

@@ -98,13 +98,14 @@ class Fetcher:
         self._clock = clock
         self._now = now
         self._system_resolver = SystemResolver()
+        self._guard = GuardedBackend(
+            settings=settings,
+            resolve=resolve or self._system_resolver,
+            network=network or httpcore2.AnyIOBackend(),
+        )
         self._pool = httpcore2.AsyncConnectionPool(
             ssl_context=ssl_context or httpcore2.default_ssl_context(),  # once: left out, it is read anew for each connection
-            network_backend=GuardedBackend(
-                settings=settings,
-                resolve=resolve or self._system_resolver,
-                network=network or httpcore2.AnyIOBackend(),
-            ),
+            network_backend=self._guard,
             max_connections=None,  # politeness allows one per host, and the worker bounds the hosts
             # Every hop resolves, vets and connects anew. A reused connection would save a handshake per page, and
             # would let the tail of one answer be read as the head of the next.
@@ -166,6 +167,15 @@ class Fetcher:
             if admit is not None:
                 await admit(current)
         raise PermanentError(f"{first} redirects more than {self._settings.max_redirects} times.", reason="too_many_redirects")
+
+    async def vet(self, url: str) -> None:
+        """Refuse what :meth:`fetch` would refuse before it connects: the URL policy, then the addresses of the host.
+
+        Raises:
+            ForbiddenAddress, PermanentError, TransientError: as :meth:`fetch`.
+        """
+        parts = split_url(check_url(url, self._settings))
+        await self._guard.vet(parts.host, parts.port)
 
     def _request_headers(self, accept: str, etag: str | None, last_modified: str | None) -> list[tuple[str, str]]:
         headers = [

@@ -61,7 +61,7 @@ class GuardedBackend(httpcore2.AsyncNetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[httpcore2.SOCKET_OPTION] | None = None,
     ) -> httpcore2.AsyncNetworkStream:
-        addresses = await self._vetted_addresses(host, port)
+        addresses = await self.vet(host, port)
         # Shared out, so that a dead first address (IPv6 without a route) leaves time for the others.
         timeout_s = self._settings.connect_timeout_s / len(addresses)
         failure: Exception | None = None
@@ -90,7 +90,8 @@ class GuardedBackend(httpcore2.AsyncNetworkBackend):
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
 
-    async def _vetted_addresses(self, host: str, port: int) -> list[str]:
+    async def vet(self, host: str, port: int) -> list[str]:
+        """The addresses of a host, all of which may be connected to. Raises what :meth:`connect_tcp` would."""
         addresses = [host] if is_ip_literal(host) else await self._resolved(host, port)
         for address in addresses:  # one bad answer condemns the name: honest names don't mix public and private
             check_address(address, host=host, port=port, settings=self._settings)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Protocol
 
@@ -16,6 +16,7 @@ from ingest.extract import ExtractedPage
 from ingest.fetch import Fetcher, Response
 from ingest.media_types import ACCEPT
 from ingest.robots import Robots, product_token, unreachable
+from ingest.urls import split_url
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +113,35 @@ class Visitor:
         if response.not_modified and known is not None:
             return Unchanged(known.page_id, datetime.now(UTC), known.etag, known.last_modified, known.links)
         return await self._read(response, collection_id=collection_id, job_id=job_id, known=known)
+
+    async def look(self, url: str, *, fetch: bool, may_move_to: Callable[[str], bool]) -> NotIndexed | Elsewhere:
+        """What a dry run can tell of a normalised URL: ``would_fetch`` or why not; if it may ``fetch``, with the links.
+
+        Raises: PermanentError, TransientError.
+        """
+        verdict = await self._robots.allowed(url)
+        if verdict.is_transient:
+            raise unreachable(url, verdict)
+        if not verdict.allowed:
+            return NotIndexed("robots_disallowed", "The site's robots.txt forbids it.")
+        would_fetch = NotIndexed("would_fetch", "It would be fetched.")
+        if not fetch:
+            await self._fetcher.vet(url)
+            return would_fetch
+        try:
+            response = await self._fetcher.fetch(url, accept=ACCEPT, admit=lambda target: self._admit(target, may_move_to))
+        except _NotAdmitted as exc:
+            return NotIndexed("redirected", exc.message)
+        if response.final_url != url:
+            return Elsewhere(response.final_url)
+        read = await self._read(response, collection_id=0, job_id="", known=None)
+        if isinstance(read, NotIndexed):
+            return read
+        return replace(would_fetch, links=tuple(read.page.links)) if isinstance(read, Changed) else would_fetch
+
+    def pause_s(self, url: str) -> float:
+        """Seconds between two requests to the host of a URL, as far as is known by now."""
+        return self._fetcher.politeness.delay_for(split_url(url).host)
 
     async def _admit(self, target: str, may_move_to: Callable[[str], bool]) -> None:
         """Asked before a redirect is followed: scope and robots.txt hold for its target as for any URL."""

@@ -7,6 +7,7 @@ from fastapi import APIRouter, Response
 from app.routes.problems import problems
 from app.schemas import IngestRequest, JobAccepted
 from app.state import CurrentService
+from corpus.settings import IngestSettings
 from corpus.sources import JobSpec
 
 router = APIRouter(prefix="/v1", tags=["ingest"])
@@ -15,17 +16,33 @@ router = APIRouter(prefix="/v1", tags=["ingest"])
 @router.post("/ingest", status_code=202, responses=problems(422, 503))
 async def ingest(body: IngestRequest, service: CurrentService, response: Response) -> JobAccepted:
     """Put pages, sitemaps or crawls on the queue. The job does the work; its progress is at the URL given back."""
-    settings = service.settings.ingest
-    spec = JobSpec(
+    spec = _spec(body, service.settings.ingest)
+    collection = await service.pages.ensure_collection(body.collection)
+    return _accepted(await service.jobs.submit(collection_id=collection, spec=spec), response)
+
+
+@router.post("/ingest/preview", status_code=202, responses=problems(404, 422, 503))
+async def preview(body: IngestRequest, service: CurrentService, response: Response) -> JobAccepted:
+    """A dry run of the same: a short job that reads robots.txt and the start pages or sitemaps, and tells in the list of its
+    URLs what would be fetched (`would_fetch`, `would_check`), and why not the rest. Nothing is indexed or removed."""
+    spec = _spec(body, service.settings.ingest, dry_run=True)
+    collection = await service.pages.collection_id(body.collection)  # which a dry run doesn't make
+    return _accepted(await service.jobs.submit(collection_id=collection, spec=spec), response)
+
+
+def _spec(body: IngestRequest, settings: IngestSettings, *, dry_run: bool = False) -> JobSpec:
+    return JobSpec(
         urls=body.urls,
         mode=body.mode,
         include=body.include,
         exclude=body.exclude,
         max_pages=body.max_pages or settings.max_pages,
         max_depth=settings.max_depth if body.max_depth is None else body.max_depth,
+        dry_run=dry_run,
     )
-    collection = await service.pages.ensure_collection(body.collection)
-    job_id = await service.jobs.submit(collection_id=collection, spec=spec)
+
+
+def _accepted(job_id: str, response: Response) -> JobAccepted:
     location = f"/v1/jobs/{job_id}"
     response.headers["Location"] = location
     return JobAccepted(job_id=job_id, url=location)

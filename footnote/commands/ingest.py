@@ -36,6 +36,9 @@ def ingest(
         int | None, typer.Option("--max-depth", min=0, help="Links followed at most.", show_default=False)
     ] = None,
     collection: CollectionOption = DEFAULT_COLLECTION,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Index nothing: show what would be fetched, one link deep, and why not the rest.")
+    ] = False,
     detach: Annotated[
         bool, typer.Option("--detach", "-d", help="Print the job's id and leave it to the running service.")
     ] = False,
@@ -51,9 +54,8 @@ def ingest(
         raise typer.BadParameter("--crawl and --sitemap can't be used together")
     mode = "crawl" if crawl else "sitemap" if sitemap else "page"
     with connect(chosen_url(ctx, url), own_allowed=not detach, with_worker=True) as client:
-        job_id = client.ingest(
-            urls, mode=mode, include=include, exclude=exclude, max_pages=max_pages, max_depth=max_depth, collection=collection
-        )
+        limits = {"include": include, "exclude": exclude, "max_pages": max_pages, "max_depth": max_depth}
+        job_id = client.ingest(urls, mode=mode, collection=collection, dry_run=dry_run, **limits)
         if detach:
             show_note(f"The job goes on in the service. Follow it with: footnote jobs watch {job_id}")
             show_json(client.job(job_id)) if as_json else print(job_id)
@@ -64,7 +66,15 @@ def ingest(
 
 
 def show_outcome(client: Client, job: Body, *, as_json: bool) -> None:
-    """The job as it is now; with every failed URL, where the job itself names the latest ones only."""
+    """The job as it is now; with every failed URL, where the job itself names the latest ones only, and of a dry run with
+    every URL."""
+    if job["spec"].get("dry_run"):
+        found = list(client.job_urls(job["id"]))
+        if as_json:
+            show_json(job | {"found_urls": found})
+        else:
+            render.preview(out(), job, found)
+        return
     failed = list(client.job_urls(job["id"], state="failed")) if job["urls"].get("failed") else []
     if as_json:
         show_json(job | {"failures": failed})
@@ -73,9 +83,9 @@ def show_outcome(client: Client, job: Body, *, as_json: bool) -> None:
 
 
 def exit_code(job: Body) -> int:
-    """0 if the job did what it was for: it ended by itself, and something is in the index that was asked for."""
+    """0 if the job did what it was for: it ended by itself, and something is in the index that was asked for, or would be."""
     indexed = job["urls"].get("indexed", 0) + job["urls"].get("unchanged", 0)
-    return 0 if job["state"] == "succeeded" and indexed else 1
+    return 0 if job["state"] == "succeeded" and (indexed or job.get("spec", {}).get("dry_run")) else 1
 
 
 def watch(client: Client, job_id: str) -> Body:

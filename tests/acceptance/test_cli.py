@@ -148,6 +148,15 @@ def test_an_ingest_that_indexes_nothing_fails(cli: Cli, crawled: dict[str, Any],
     assert f"{site}nowhere.html" in done.stdout
 
 
+def test_a_dry_run_shows_what_would_be_fetched(cli: Cli, crawled: dict[str, Any], site: str) -> None:
+    told = cli.run("ingest", site, "--crawl", "--dry-run", "--exclude", "*/keeper*").stdout
+    assert f"would_check\t{site}lamp.html\t" in told
+    assert f"excluded\t{site}keeper.html\t" in told
+    assert len(cli.json("pages")["pages"]) == 3
+    refused = cli.json("ingest", "http://169.254.169.254/", "--dry-run", code=1)
+    assert refused["found_urls"][0]["reason"] == "forbidden_address"
+
+
 def test_a_detached_job_is_watched(cli: Cli, crawled: dict[str, Any], site: str) -> None:
     job_id = cli.run("ingest", f"{site}lamp.html", "--detach").stdout.strip()
     assert cli.json("jobs", "watch", job_id)["urls"]["unchanged"] == 1

@@ -274,6 +274,20 @@ def test_a_job_from_submission_to_its_end(api: Running) -> None:
     problem(api.http.get(f"/v1/jobs/{job_id}"), 404, "not_found")
 
 
+def test_a_preview_is_a_job_that_only_tells(api: Running) -> None:
+    accepted = api.http.post("/v1/ingest/preview", json={"urls": ["https://a.example/"], "mode": "crawl"})
+    assert accepted.status_code == 202
+    job = api.http.get(accepted.headers["location"]).json()
+    assert job["spec"]["dry_run"] is True
+    assert job["notes"] == []
+    api.http.post(f"/v1/jobs/{job['id']}/cancel")
+
+
+def test_a_preview_makes_no_collection(api: Running) -> None:
+    problem(api.http.post("/v1/ingest/preview", json={"urls": ["https://a.example/"], "collection": "new"}), 404, "not_found")
+    assert "new" not in [collection["name"] for collection in api.http.get("/v1/collections").json()["collections"]]
+
+
 def test_watching_a_job_tells_progress_and_then_done(api: Running) -> None:
     job_id = api.http.post("/v1/ingest", json={"urls": ["https://a.example/"]}).json()["job_id"]
 
@@ -591,7 +605,7 @@ def test_no_request_that_can_be_made_is_a_server_error(api: Running, kind: str) 
     mode = schemathesis.GenerationMode(kind)
     checks = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
     operations = [result.ok() for result in schema.get_all_operations()]
-    assert len(operations) == 17
+    assert len(operations) == 18
     for operation in operations:
         try:
             strategy = operation.as_strategy(generation_mode=mode)

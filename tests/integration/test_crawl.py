@@ -49,6 +49,7 @@ class Ended:
     state: JobState
     error: str | None
     rows: dict[str, Any]
+    notes: list[str]
 
     @property
     def outcomes(self) -> dict[str, tuple[str, str | None]]:
@@ -129,7 +130,7 @@ class Ingest:
         async with self.shelf.database.read() as connection:
             job = (await connection.execute(select(JobRow).where(JobRow.id == job_id))).one()
             rows = (await connection.execute(select(UrlRow).where(UrlRow.job_id == job_id).order_by(UrlRow.seq))).all()
-        return Ended(JobState(job.state), job.error, {self._path(row.url): row for row in rows})
+        return Ended(JobState(job.state), job.error, {self._path(row.url): row for row in rows}, job.notes or [])
 
     async def pages(self) -> list[str]:
         listed, _ = await self.shelf.pages.list(collection="default", limit=1000)

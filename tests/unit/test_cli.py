@@ -203,6 +203,11 @@ def test_ingest_fails_when_nothing_could_be_indexed(state: str, urls: dict[str, 
     assert exit_code({"state": state, "urls": urls}) == code
 
 
+def test_a_dry_run_has_done_its_work_without_indexing() -> None:
+    assert exit_code({"state": "succeeded", "urls": {"skipped": 3}, "spec": {"dry_run": True}}) == 0
+    assert exit_code({"state": "failed", "urls": {"failed": 1}, "spec": {"dry_run": True}}) == 1
+
+
 # Arguments
 
 

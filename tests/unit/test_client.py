@@ -172,6 +172,19 @@ def test_fields_left_open_are_left_to_the_service() -> None:
     assert b"max_pages" not in bodies[0]
 
 
+def test_a_dry_run_is_another_request() -> None:
+    asked: list[str] = []
+
+    def handler(request: httpx2.Request) -> httpx2.Response:
+        asked.append(request.url.path)
+        return httpx2.Response(202, json={"job_id": "7", "url": "/v1/jobs/7"})
+
+    client = client_of(handler)
+    client.ingest(["http://a/"], mode="page", dry_run=True)
+    client.ingest(["http://a/"], mode="page")
+    assert asked == ["/v1/ingest/preview", "/v1/ingest"]
+
+
 @pytest.mark.parametrize(
     ("url", "expected"),
     [("http://127.0.0.9:1", True), ("http://[::1]", True), ("http://localhost:8000", True), ("https://rag.example", False)],
