@@ -10,8 +10,10 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -32,7 +34,7 @@ class MilvusVectorIndex:
     def __init__(self, *, uri: str, dimension: int) -> None:
         """Open or create the index. ``uri``: a path for Milvus Lite, or a server's address."""
         os.environ.setdefault("MILVUS_LITE_MEMTABLE_MEMORY_LIMIT_BYTES", str(LITE_MEMTABLE_BYTES))
-        from pymilvus import DataType, MilvusClient
+        from pymilvus import MilvusClient
 
         self._uri = uri
         self._is_lite = "://" not in uri
@@ -45,17 +47,27 @@ class MilvusVectorIndex:
         }
         options = lite_options if self._is_lite else {}
         self._client = MilvusClient(uri, grpc_options=options)
+        self._make(dimension)
+        self._client.load_collection(COLLECTION)
+
+    def _make(self, dimension: int) -> None:
+        """Make what isn't there. A process that was killed while it did so may have left any part of it."""
+        from pymilvus import DataType
+
         if not self._client.has_collection(COLLECTION):
+            if self._is_lite:  # it makes the folder first, whose being there then stops every later try
+                shutil.rmtree(Path(self._uri) / "collections" / COLLECTION, ignore_errors=True)
             schema = self._client.create_schema(auto_id=False, enable_dynamic_field=False)
             schema.add_field("id", DataType.VARCHAR, is_primary=True, max_length=ID_MAX_BYTES)
             schema.add_field("collection_id", DataType.INT64)
             schema.add_field("url", DataType.VARCHAR, max_length=URL_MAX_BYTES)
             schema.add_field("language", DataType.VARCHAR, max_length=16)
             schema.add_field("vector", DataType.FLOAT_VECTOR, dim=dimension)
+            self._client.create_collection(COLLECTION, schema=schema, consistency_level="Strong")
+        if not self._client.list_indexes(COLLECTION):
             index = self._client.prepare_index_params()
             index.add_index("vector", index_type="FLAT" if self._is_lite else "AUTOINDEX", metric_type="IP")
-            self._client.create_collection(COLLECTION, schema=schema, index_params=index, consistency_level="Strong")
-        self._client.load_collection(COLLECTION)
+            self._client.create_index(COLLECTION, index)
 
     def upsert(self, rows: Sequence[IndexRow], vectors: Float32) -> None:
         values = [

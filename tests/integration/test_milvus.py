@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 import pytest
+from milvus_lite.server_manager import server_manager_instance
+from pymilvus.exceptions import MilvusException
 
 from corpus.embedding import Float32
 from corpus.store import IndexFilter, IndexRow
@@ -165,3 +168,18 @@ def test_it_is_there_again_after_reopening(tmp_path: Path) -> None:
     assert ids(second) == {"flushed", "in-the-log"}
     assert second.count() == 2
     second.close()
+
+
+@pytest.mark.parametrize("killed_at", ["milvus_lite.db.save_schema", "pymilvus.MilvusClient.create_index"])
+def test_an_index_half_made_by_a_killed_process_is_made_whole(tmp_path: Path, killed_at: str) -> None:
+    uri = str(tmp_path / "vectors.db")
+    with patch(killed_at, side_effect=OSError("as a kill: nothing tidies up after it")), pytest.raises((OSError, MilvusException)):
+        MilvusVectorIndex(uri=uri, dimension=DIMENSION)
+    server_manager_instance.release_server(uri)
+    try:
+        index = MilvusVectorIndex(uri=uri, dimension=DIMENSION)
+        put(index, row("a"))
+        assert ids(index) == {"a"}
+        assert index._client.list_indexes("chunks") == ["vector"]
+    finally:
+        server_manager_instance.release_server(uri)
