@@ -173,7 +173,7 @@ def test_it_is_there_again_after_reopening(tmp_path: Path) -> None:
 @pytest.mark.parametrize("killed_at", ["milvus_lite.db.save_schema", "pymilvus.MilvusClient.create_index"])
 def test_an_index_half_made_by_a_killed_process_is_made_whole(tmp_path: Path, killed_at: str) -> None:
     uri = str(tmp_path / "vectors.db")
-    with patch(killed_at, side_effect=OSError("as a kill: nothing tidies up after it")), pytest.raises((OSError, MilvusException)):
+    with patch(killed_at, side_effect=OSError("as a kill leaves it")), pytest.raises((OSError, MilvusException)):
         MilvusVectorIndex(uri=uri, dimension=DIMENSION)
     server_manager_instance.release_server(uri)
     try:
