@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
+import time
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from typing import Any, TypeVar
@@ -20,19 +19,18 @@ from sqlalchemy import func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from corpus.database import Database, GenerationRow, JobRow, PageRow, UrlRow, is_disk_full, utc_now
-from corpus.errors import IngestError, NotFound, PermanentError, StorageFull, TransientError
-from corpus.generations import GenerationWriter, Pending
+from corpus.errors import IngestError, NotFound, PermanentError, StorageFull
 from corpus.model import IngestMode, JobState, UrlKind, UrlState, page_id
-from corpus.pages import Pages
 from corpus.settings import IngestSettings
-from corpus.sources import JobSpec
 from ingest import frontier
-from ingest.frontier import FrontierUrl
+from ingest.frontier import Ending, FrontierUrl
+from ingest.job import Job
 from ingest.preview import WOULD_CHECK, WOULD_FETCH, DryRun
-from ingest.sitemap_walk import MAX_SITEMAP_DEPTH, MAX_SITEMAPS, Listed, SitemapReader, sitemap_address
-from ingest.traps import REASONS, Traps, clean_link
-from ingest.urls import Scope, check_url, normalise
-from ingest.visit import Changed, Elsewhere, KnownPage, NotIndexed, Outcome, Unchanged, Visitor
+from ingest.recording import Recorder, Visited
+from ingest.sitemap_walk import Listed, SitemapReader, sitemap_address
+from ingest.urls import check_url
+from ingest.vanished import Delisting
+from ingest.visit import Changed, KnownPage, NotIndexed, Outcome, Visitor
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -40,35 +38,10 @@ T = TypeVar("T")
 BATCH_URLS = 64
 COMMIT_CHUNKS = 64  # chunks embedded and committed together: enough to fill the embedder's batches
 READ_AHEAD_PAGES = 16
+HALT_CHECK_S = 0.1  # between two looks, before a visit, whether the job is to end: a look costs as much as a quick visit
 HALT_POLL_S = 0.5  # how long a cancelled or paused job may go on waiting for a site
-RETRY_BASE_S = 2.0
-RETRY_MAX_S = 600.0
-TRAPPED_SHOWN = 20  # links refused for one reason that a job's log names
 DISK_FULL_PAUSE_S = 5.0
 DISK_FULL = "The disk of the data directory is full. Free some space: the job waits and goes on by itself."
-GONE = frozenset(("http_404", "http_410"))
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    id: str
-    collection_id: int
-    spec: JobSpec
-    state: JobState
-    run: int
-    cancel_requested: bool
-    pause_requested: bool
-
-    @property
-    def is_over(self) -> bool:
-        """Whether no more is to be done now: it has ended, or is to end or to pause."""
-        return self.cancel_requested or self.pause_requested or self.state not in (JobState.QUEUED, JobState.RUNNING)
-
-
-@dataclass(frozen=True, slots=True)
-class _Visited:
-    entry: FrontierUrl
-    outcome: Outcome | Listed | IngestError
 
 
 class Crawler:
@@ -78,23 +51,20 @@ class Crawler:
         self,
         *,
         database: Database,
-        writer: GenerationWriter,
-        pages: Pages,
         visitor: Visitor,
+        recorder: Recorder,
+        delisting: Delisting,
         sitemaps: SitemapReader,
         settings: IngestSettings,
         should_stop: Callable[[], bool],
-        jitter: Callable[[], float] = random.random,
     ) -> None:
         self._database = database
-        self._writer = writer
-        self._pages = pages
         self._visitor = visitor
+        self._recorder = recorder
+        self._delisting = delisting
         self._sitemaps = sitemaps
         self._settings = settings
         self._should_stop = should_stop
-        self._jitter = jitter
-        self._traps: dict[str, Traps] = {}
 
     async def begin(self, job_id: str, *, run: int | None = None) -> bool:
         """Mark a job as running and put its first URLs on the frontier. False if no more is to be done now, which
@@ -118,7 +88,7 @@ class Crawler:
         urls, failures = self._first_urls(job)
         kind = UrlKind.SITEMAP if job.spec.mode is IngestMode.SITEMAP else UrlKind.PAGE
         async with self._database.write() as connection:
-            await frontier.add(connection, job_id, urls, depth=0, budget=max(job.spec.max_pages, len(job.spec.urls)), kind=kind)
+            await frontier.add(connection, job_id, urls, budget=job.budget, kind=kind)
             for url, error in failures:
                 await self._add_failure(connection, job_id, url, error)
         return True
@@ -151,7 +121,9 @@ class Crawler:
         """Record how a run of a job ended: paused, cancelled, failed if nothing at all could be indexed or with ``error``,
         else succeeded. False if it hasn't ended after all: it was to pause and was resumed before it did. ``begun``: what
         :meth:`begin` gave."""
-        self._traps.pop(job_id, None)
+        self._recorder.forget(job_id)
+        if begun and error is None and (ending := await self._job(job_id, run)):
+            await self._delisting.run(ending)
         counted = select(UrlRow.state, func.count().label("n")).where(UrlRow.job_id == job_id).group_by(UrlRow.state)
         async with self._database.write() as connection:
             job = (await connection.execute(select(JobRow).where(JobRow.id == job_id).with_for_update())).first()
@@ -178,6 +150,9 @@ class Crawler:
         if job.spec.get("dry_run"):
             would = (UrlRow.job_id == job.id) & UrlRow.reason.in_((WOULD_FETCH, WOULD_CHECK))
             good = await connection.scalar(select(func.count()).select_from(UrlRow).where(would)) or 0
+        if not good:  # what is shown at another URL is there all the same
+            elsewhere = select(UrlRow.seq).where(UrlRow.job_id == job.id, UrlRow.state == UrlState.SKIPPED)
+            good = int(await connection.scalar(elsewhere.where(UrlRow.page_id.is_not(None)).limit(1)) is not None)
         if error is None and not good and counts.get(UrlState.FAILED, 0):
             error = "No page could be indexed; the failed URLs say why."
         elif error is None and not good and not job.cancel_requested:
@@ -194,8 +169,7 @@ class Crawler:
             raise NotFound(f"There is no job {job_id}; its collection may have been deleted.")
         if row.run != (run or row.run):
             return None
-        spec, state = JobSpec.model_validate(row.spec), JobState(row.state)
-        return Job(row.id, row.collection_id, spec, state, row.run, row.cancel_requested, row.pause_requested)
+        return Job.of(row)
 
     async def _is_over(self, job: Job) -> bool:
         if self._should_stop():
@@ -238,7 +212,7 @@ class Crawler:
             job_id=job.id,
             collection_id=job.collection_id,
             spec=job.spec,
-            scope=_scope(job.spec),
+            scope=job.scope,
         )
         await dry_run.run()
         return True
@@ -255,29 +229,36 @@ class Crawler:
         return list(dict.fromkeys(urls)), failures
 
     async def _add_failure(self, connection: AsyncConnection, job_id: str, url: str, error: IngestError) -> None:
-        await frontier.add(connection, job_id, [url], depth=0, budget=2**31)
+        await frontier.add(connection, job_id, [url], budget=frontier.UNLIMITED)
         if entry := await frontier.find(connection, job_id, url):
-            await frontier.finish(connection, entry, UrlState.FAILED, reason=error.reason, message=error.message)
+            ending = Ending(entry=entry, state=UrlState.FAILED, reason=error.reason, message=error.message)
+            await frontier.finish(connection, [ending])
 
     async def _work(self, job: Job, entries: list[FrontierUrl]) -> None:
         """Visitors put results on a short queue; this takes as many as are there and commits them together."""
-        visited: asyncio.Queue[_Visited | None] = asyncio.Queue(maxsize=READ_AHEAD_PAGES)
+        visited: asyncio.Queue[Visited | None] = asyncio.Queue(maxsize=READ_AHEAD_PAGES)
+        is_over = partial(self._is_over, job)
         async with asyncio.TaskGroup() as group:
             group.create_task(self._visit_all(job, entries, visited))
             finished = False
             while not finished:
                 batch, finished = await _take(visited)
-                if not await self._is_over(job):  # else what was read ahead is dropped: its URLs stay as they were
-                    await self._record(job, batch)
+                if not await is_over():  # else what was read ahead is dropped: its URLs stay as they were
+                    await self._recorder.record(job, batch, is_over=is_over)
 
-    async def _visit_all(self, job: Job, entries: list[FrontierUrl], visited: asyncio.Queue[_Visited | None]) -> None:
+    async def _visit_all(self, job: Job, entries: list[FrontierUrl], visited: asyncio.Queue[Visited | None]) -> None:
+        known = await self._known(job, entries)
         waiting = iter(entries)
+        looked_s = time.monotonic()
 
         async def visitor() -> None:
+            nonlocal looked_s
             for entry in waiting:  # one iterator for all: each entry goes to one of them
-                if await self._is_over(job):
-                    return
-                await visited.put(_Visited(entry, await self._visit(job, entry)))
+                if time.monotonic() - looked_s >= HALT_CHECK_S:
+                    looked_s = time.monotonic()
+                    if await self._is_over(job):
+                        return
+                await visited.put(Visited(entry, await self._visit(job, entry, known.get(entry.url))))
 
         async def visitors() -> None:
             async with asyncio.TaskGroup() as group:
@@ -287,9 +268,7 @@ class Crawler:
         await self._unless_over(job, visitors())
         await visited.put(None)
 
-    async def _visit(self, job: Job, entry: FrontierUrl) -> Outcome | Listed | IngestError:
-        scope = _scope(job.spec)
-        known = await self._known(job, entry.url)
+    async def _visit(self, job: Job, entry: FrontierUrl, known: KnownPage | None) -> Outcome | Listed | IngestError:
         try:
             if entry.kind is UrlKind.SITEMAP:
                 async with self._database.read() as connection:
@@ -301,7 +280,7 @@ class Crawler:
                 collection_id=job.collection_id,
                 job_id=job.id,
                 known=known,
-                may_move_to=lambda url: scope is None or scope.admits(url, entry.depth) is None,
+                may_move_to=lambda url: job.admits(url, entry.depth),
             )
         except IngestError as exc:
             return exc
@@ -311,139 +290,14 @@ class Crawler:
             log.exception("unexpected error on %s", entry.url)
             return PermanentError(f"Unexpected: {exc!r}. The log holds the details.", reason="unexpected")
 
-    async def _known(self, job: Job, url: str) -> KnownPage | None:
-        columns = (GenerationRow.content_hash, GenerationRow.etag, GenerationRow.last_modified, GenerationRow.links)
-        wanted = page_id(job.collection_id, url)
-        statement = select(*columns).join(PageRow, PageRow.live_generation == GenerationRow.id).where(PageRow.id == wanted)
+    async def _known(self, job: Job, entries: Sequence[FrontierUrl]) -> dict[str, KnownPage]:
+        """What is stored of pages, by URL. A version that is replaced before the visit is recorded is noticed then."""
+        columns = (GenerationRow.id, GenerationRow.content_hash, GenerationRow.etag, GenerationRow.last_modified)
+        statement = select(PageRow.url, *columns).join(PageRow, PageRow.live_generation == GenerationRow.id)
+        wanted = [page_id(job.collection_id, entry.url) for entry in entries]
         async with self._database.read() as connection:
-            row = (await connection.execute(statement)).first()
-        return KnownPage(wanted, row.content_hash, row.etag, row.last_modified, tuple(row.links)) if row else None
-
-    async def _record(self, job: Job, batch: list[_Visited]) -> None:
-        changed: dict[str, tuple[FrontierUrl, Changed]] = {}
-        for one in batch:
-            match one.outcome:
-                case Changed(page=page):
-                    changed[page.id] = (one.entry, one.outcome)
-                case outcome:
-                    await self._record_small(job, one.entry, outcome)
-        if not changed:
-            return
-
-        async def on_flip(connection: AsyncConnection, pending: Pending, went_live: bool) -> None:
-            entry = changed[pending.new.id][0]
-            if went_live:
-                await frontier.finish(connection, entry, UrlState.INDEXED, page_id=pending.new.id, chunks=len(pending.new.chunks))
-            else:
-                message = "The page was deleted or written by another job in the meantime."
-                await frontier.finish(connection, entry, UrlState.SKIPPED, reason="superseded", message=message)
-            await self._follow(connection, job, entry, pending.new.links)
-
-        try:
-            await self._writer.commit(
-                [outcome.page for _, outcome in changed.values()], on_flip=on_flip, is_over=partial(self._is_over, job)
-            )
-        except TransientError as exc:
-            for entry, _ in changed.values():
-                await self._record_small(job, entry, exc)
-
-    async def _record_small(self, job: Job, entry: FrontierUrl, outcome: Outcome | Listed | IngestError) -> None:
-        """Everything but a changed page: one short transaction, after taking out the page that is no longer there. In this
-        order, for a URL whose outcome is recorded isn't visited again."""
-        if _takes_page_out(outcome):
-            with suppress(NotFound):
-                await self._pages.delete(page_id(job.collection_id, entry.url))
-                log.info("removed %s: it is gone, has moved, or asks not to be indexed", entry.url)
-        async with self._database.write() as connection:
-            match outcome:
-                case Unchanged():
-                    await self._touch(connection, outcome)
-                    await frontier.finish(connection, entry, UrlState.UNCHANGED, page_id=outcome.page_id)
-                    await self._follow(connection, job, entry, outcome.links)
-                case Listed():
-                    await self._follow_sitemap(connection, job, entry, outcome)
-                case Elsewhere(url=url):
-                    await self._move(connection, job, entry, url)
-                case NotIndexed():
-                    await frontier.finish(connection, entry, UrlState.SKIPPED, reason=outcome.reason, message=outcome.message)
-                    await self._follow(connection, job, entry, outcome.links)
-                case TransientError() if entry.attempts + 1 < self._settings.max_attempts:
-                    wait_s = max(outcome.retry_after_s or 0.0, self._backoff_s(entry.attempts))
-                    await frontier.postpone(
-                        connection, entry, wait_s=min(wait_s, RETRY_MAX_S), reason=outcome.reason, message=outcome.message
-                    )
-                case IngestError():
-                    await frontier.finish(connection, entry, UrlState.FAILED, reason=outcome.reason, message=outcome.message)
-
-    async def _touch(self, connection: AsyncConnection, unchanged: Unchanged) -> None:
-        live = select(PageRow.live_generation).where(PageRow.id == unchanged.page_id).scalar_subquery()
-        values = {
-            "fetched_at": unchanged.fetched_at,
-            "etag": unchanged.etag,
-            "last_modified": unchanged.last_modified,
-            "links": list(unchanged.links),
-        }
-        await connection.execute(update(GenerationRow).where(GenerationRow.id == live).values(values))
-
-    async def _move(self, connection: AsyncConnection, job: Job, entry: FrontierUrl, url: str) -> None:
-        """Visit a redirect's target in the URL's place. Once: a target that redirects again, and each time elsewhere, would
-        never end."""
-        target = normalise(url)
-        if entry.moved_here:
-            message = f"A redirect led here, and it redirects again, to {target}."
-            await frontier.finish(connection, entry, UrlState.FAILED, reason="redirects_again", message=message)
-            return
-        # The budget counts pages, and this one only changed its address.
-        await frontier.add(connection, job.id, [target], depth=entry.depth, budget=2**31, moved_here=True)
-        await frontier.finish(connection, entry, UrlState.SKIPPED, reason="redirected", message=f"It redirects to {target}.")
-
-    async def _follow(self, connection: AsyncConnection, job: Job, entry: FrontierUrl, links: Sequence[str]) -> None:
-        if job.spec.mode is not IngestMode.CRAWL:
-            return
-        scope = _scope(job.spec)
-        traps = await self._traps_of(connection, job)
-        wanted: list[str] = []
-        for link in links:
-            try:
-                url = clean_link(normalise(link))
-            except PermanentError:
-                continue  # a broken link on somebody's page is no event
-            if scope is None or scope.admits(url, entry.depth + 1) is not None:
-                continue
-            if reason := traps.refuses(url):
-                if traps.tells(reason, limit=TRAPPED_SHOWN):
-                    why = REASONS[reason]
-                    await frontier.refuse(connection, job.id, url, depth=entry.depth + 1, reason=reason, message=why)
-                continue
-            wanted.append(url)
-        await frontier.add(connection, job.id, dict.fromkeys(wanted), depth=entry.depth + 1, budget=job.spec.max_pages)
-
-    async def _traps_of(self, connection: AsyncConnection, job: Job) -> Traps:
-        """What the job has to remember of its links: kept while this process works on it, and made from the frontier."""
-        traps = self._traps.get(job.id)
-        if traps is None:
-            traps = self._traps[job.id] = Traps(settings=self._settings)
-            for url, reason in await connection.execute(select(UrlRow.url, UrlRow.reason).where(UrlRow.job_id == job.id)):
-                with suppress(PermanentError):  # what was given may be no URL
-                    traps.remember(url, reason if reason in REASONS else None)
-        return traps
-
-    async def _follow_sitemap(self, connection: AsyncConnection, job: Job, entry: FrontierUrl, listed: Listed) -> None:
-        scope = _scope(job.spec)
-        pages = [page for page in listed.pages if scope is None or scope.admits(page, 0) is None]
-        added = await frontier.add(connection, job.id, pages, depth=0, budget=job.spec.max_pages)
-        deeper = listed.sitemaps if entry.depth < MAX_SITEMAP_DEPTH else ()
-        below = entry.depth + 1
-        sitemaps = await frontier.add(connection, job.id, deeper, depth=below, budget=MAX_SITEMAPS, kind=UrlKind.SITEMAP)
-        message = (
-            f"A sitemap of {len(listed.pages)} pages, {len(pages)} of them in scope and {added} added to the job, and of "
-            f"{len(listed.sitemaps)} sitemaps, {sitemaps} of them added; {listed.foreign} entries are of other sites or no URLs."
-        )
-        await frontier.finish(connection, entry, UrlState.SKIPPED, reason="sitemap", message=message)
-
-    def _backoff_s(self, attempts: int) -> float:
-        """Exponential, with full jitter over its upper half."""
-        return RETRY_BASE_S * 2.0**attempts * (0.5 + self._jitter() / 2)
+            rows = (await connection.execute(statement.where(PageRow.id.in_(wanted)))).all()
+        return {row.url: KnownPage(row.id, row.content_hash, row.etag, row.last_modified) for row in rows}
 
 
 def worked_s(job: Any, now: datetime) -> float:
@@ -451,33 +305,9 @@ def worked_s(job: Any, now: datetime) -> float:
     return float(job.worked_s) + (max(0.0, (now - job.working_since).total_seconds()) if job.working_since else 0.0)
 
 
-def _scope(spec: JobSpec) -> Scope | None:
-    """Where a job may go: a crawl stays under its start URLs; patterns alone bound a sitemap; pages are taken as given."""
-    if spec.mode is IngestMode.PAGE:
-        return None
-    roots = []
-    for url in spec.urls:
-        with suppress(PermanentError):  # recorded as failed when the job began
-            roots.append(normalise(url))
-    if spec.mode is IngestMode.CRAWL:
-        return Scope.of(roots, max_depth=spec.max_depth, include=spec.include, exclude=spec.exclude)
-    return Scope.of(roots, max_depth=0, include=spec.include, exclude=spec.exclude, prefix="/")
-
-
-def _takes_page_out(outcome: Outcome | Listed | IngestError) -> bool:
-    """Whether the site says that what is stored under this URL is no longer there, or shouldn't be shown."""
-    match outcome:
-        case NotIndexed(remove=remove):
-            return remove
-        case PermanentError(reason=reason):
-            return reason in GONE
-        case _:
-            return isinstance(outcome, Elsewhere)
-
-
-async def _take(visited: asyncio.Queue[_Visited | None]) -> tuple[list[_Visited], bool]:
+async def _take(visited: asyncio.Queue[Visited | None]) -> tuple[list[Visited], bool]:
     """Wait for one result, then take what else is there, up to a commit's worth; and whether that was the end."""
-    batch: list[_Visited] = []
+    batch: list[Visited] = []
     chunks = 0
     one = await visited.get()
     while one is not None:

@@ -6,26 +6,37 @@ process that is killed therefore finds, at its next start, exactly the URLs that
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import islice
-from typing import Any
+from typing import Any, cast
 
-from sqlalchemy import func, select, update
+from sqlalchemy import Table, bindparam, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.orm import aliased
 
 from corpus.database import Database, UrlRow, utc_now
 from corpus.generations import insert_or_ignore
 from corpus.model import UrlKind, UrlState
 
 ROWS_AT_ONCE = 100  # inserted with one statement
+KNOWN_AT_ONCE = 500  # URLs looked up with one statement
+UNLIMITED = 2**31
+# Skipped pages leave their place in the budget to others, so a site of nothing else would never end. This is where it does.
+MAX_URLS_PER_PAGE = 10
+
+_urls = cast(Table, UrlRow.__table__)
+_OUTCOME = ("state", "reason", "message", "page_id", "chunks", "finished_at", "transient")
+_FACTS = ("http_status", "size_bytes", "elapsed_ms")
+_FINISH = update(_urls).where(_urls.c.seq == bindparam("of")).values({name: bindparam(name) for name in _OUTCOME + _FACTS})
 
 
 @dataclass(frozen=True, slots=True)
 class FrontierUrl:
     """A URL that is due. ``attempts`` counts the visits that failed for a passing reason; ``moved_here``: a redirect led to
-    it. A sitemap is no page: it counts for no budget, and its ``depth`` is that of indexes within indexes."""
+    it; ``waits_for``: the canonical URL that it has waited for. A sitemap is no page: it counts for no budget, and its
+    ``depth`` is that of indexes within indexes."""
 
     seq: int
     job_id: str
@@ -33,77 +44,145 @@ class FrontierUrl:
     depth: int
     attempts: int
     moved_here: bool
+    waits_for: str | None
     kind: UrlKind
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """What is known of a URL's last visit. ``size_bytes`` is the body's, decoded; ``elapsed_ms`` the network's time."""
+
+    http_status: int | None = None
+    size_bytes: int | None = None
+    elapsed_ms: int | None = None
+
+
+NO_FACTS = Facts()
+
+
+@dataclass(frozen=True, slots=True)
+class Added:
+    """How many URLs were new to the job, and how many more would have been but for its budget."""
+
+    count: int
+    left_out: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ending:
+    """What became of a URL. ``transient``: it failed, but may not another time."""
+
+    entry: FrontierUrl
+    state: UrlState
+    reason: str | None = None
+    message: str | None = None
+    page_id: str | None = None
+    chunks: int = 0
+    transient: bool = False
+    facts: Facts = NO_FACTS
 
 
 async def add(
     connection: AsyncConnection,
     job_id: str,
-    urls: Iterable[str],
+    urls: Iterable[str] | Mapping[str, int],
     *,
-    depth: int,
     budget: int,
+    depth: int = 0,
     moved_here: bool = False,
     kind: UrlKind = UrlKind.PAGE,
-) -> int:
-    """Add normalised URLs that the job doesn't know yet, as long as it knows fewer than ``budget`` of their kind; gives how
-    many."""
-    room = max(0, budget - await count(connection, job_id, kind))
-    added = 0
-    waiting = iter(urls)
-    while batch := list(islice(waiting, min(room - added, ROWS_AT_ONCE))):  # a sitemap may list 50,000
-        same = {"job_id": job_id, "depth": depth, "state": UrlState.PENDING, "attempts": 0, "chunks": 0}
-        same |= {"moved_here": moved_here, "kind": kind}
-        rows = [{**same, "url": url} for url in batch]
-        added += (await connection.execute(insert_or_ignore(connection, UrlRow).values(rows))).rowcount
-    return added
+) -> Added:
+    """Add normalised URLs that the job doesn't know yet, the first ones first, as long as it knows fewer than ``budget`` of
+    their kind. ``urls`` may map each to a depth of its own."""
+    found = urls if isinstance(urls, Mapping) else dict.fromkeys(urls, depth)
+    new = await unknown(connection, job_id, list(found))
+    if not new:
+        return Added(0, 0)
+    taken = new if budget >= UNLIMITED else new[: await _room(connection, job_id, kind, budget)]
+    same = {"job_id": job_id, "state": UrlState.PENDING, "attempts": 0, "chunks": 0, "moved_here": moved_here, "kind": kind}
+    waiting = iter(taken)
+    while batch := list(islice(waiting, ROWS_AT_ONCE)):  # a sitemap may list 50,000
+        rows = [{**same, "url": url, "depth": found[url]} for url in batch]
+        await connection.execute(insert_or_ignore(connection, UrlRow).values(rows))
+    return Added(len(taken), len(new) - len(taken))
 
 
-async def finish(
-    connection: AsyncConnection,
-    entry: FrontierUrl,
-    state: UrlState,
-    *,
-    reason: str | None = None,
-    message: str | None = None,
-    page_id: str | None = None,
-    chunks: int = 0,
+async def unknown(connection: AsyncConnection, job_id: str, urls: Sequence[str]) -> list[str]:
+    """Those of ``urls`` that the job hasn't met."""
+    known: set[str] = set()
+    for begin in range(0, len(urls), KNOWN_AT_ONCE):
+        asked = UrlRow.url.in_(urls[begin : begin + KNOWN_AT_ONCE])
+        known.update(await connection.scalars(select(UrlRow.url).where(UrlRow.job_id == job_id, asked)))
+    return [url for url in urls if url not in known]
+
+
+async def finish(connection: AsyncConnection, endings: Sequence[Ending]) -> None:
+    """Record outcomes."""
+    now = utc_now()
+    rows = [
+        {
+            "of": one.entry.seq,
+            "state": one.state,
+            "reason": one.reason,
+            "message": one.message,
+            "page_id": one.page_id,
+            "chunks": one.chunks,
+            "finished_at": now,
+            "http_status": one.facts.http_status,
+            "size_bytes": one.facts.size_bytes,
+            "elapsed_ms": one.facts.elapsed_ms,
+            "transient": one.transient,
+        }
+        for one in endings
+    ]
+    if rows:
+        await connection.execute(_FINISH, rows)
+
+
+async def postpone(
+    connection: AsyncConnection, entry: FrontierUrl, *, wait_s: float, reason: str, message: str, facts: Facts = NO_FACTS
 ) -> None:
-    """Record a URL's outcome."""
-    values = {
-        "state": state,
-        "reason": reason,
-        "message": message,
-        "page_id": page_id,
-        "chunks": chunks,
-        "finished_at": utc_now(),
-    }
-    await connection.execute(update(UrlRow).where(UrlRow.seq == entry.seq).values(values))
-
-
-async def postpone(connection: AsyncConnection, entry: FrontierUrl, *, wait_s: float, reason: str, message: str) -> None:
     """Try a URL again later, and remember why."""
     values = {
         "attempts": entry.attempts + 1,
         "not_before": utc_now() + timedelta(seconds=wait_s),
         "reason": reason,
         "message": message,
+        "http_status": facts.http_status,
+        "size_bytes": facts.size_bytes,
+        "elapsed_ms": facts.elapsed_ms,
     }
+    await connection.execute(update(UrlRow).where(UrlRow.seq == entry.seq).values(values))
+
+
+async def wait_for(connection: AsyncConnection, entry: FrontierUrl, url: str) -> None:
+    """Visit a URL again once the job is done with ``url``. It costs no attempt."""
+    values = {"waits_for": url, "message": f"It waits for {url}, which it names as canonical."}
     await connection.execute(update(UrlRow).where(UrlRow.seq == entry.seq).values(values))
 
 
 async def due(database: Database, job_id: str, *, now: datetime, limit: int) -> tuple[list[FrontierUrl], float | None]:
     """The next URLs to visit, in the order of their discovery, and one sitemap among them at most: what it lists decides
-    whether another is read. If none is due: the seconds until one is, or None if the job has none left."""
+    whether another is read. If none is due: the seconds until one is, or None if the job has none left.
+
+    A URL that waits for another is due once that one has an outcome. Where pages wait for each other in a ring and nothing
+    else is left, the one found first is due.
+    """
     pending = (UrlRow.job_id == job_id) & (UrlRow.state == UrlState.PENDING)
+    awaited = aliased(UrlRow)
+    is_pending = (awaited.job_id == job_id) & (awaited.url == UrlRow.waits_for) & (awaited.state == UrlState.PENDING)
+    waits = UrlRow.waits_for.is_not(None) & select(awaited.seq).where(is_pending).exists()
     async with database.read() as connection:
-        ready = pending & (UrlRow.not_before.is_(None) | (UrlRow.not_before <= now))
-        rows = (await connection.execute(select(UrlRow).where(ready).order_by(UrlRow.seq).limit(limit))).all()
-        if rows:
-            sitemaps = [row.seq for row in rows if row.kind == UrlKind.SITEMAP]
-            return [_entry(row) for row in rows if row.seq not in sitemaps[1:]], 0.0
-        soonest: datetime | None = await connection.scalar(select(func.min(UrlRow.not_before)).where(pending))
-    return [], max(0.0, (soonest - now).total_seconds()) if soonest else None
+        for candidates, most in ((pending & ~waits, limit), (pending, 1)):
+            ready = candidates & (UrlRow.not_before.is_(None) | (UrlRow.not_before <= now))
+            rows = (await connection.execute(select(UrlRow).where(ready).order_by(UrlRow.seq).limit(most))).all()
+            if rows:
+                sitemaps = [row.seq for row in rows if row.kind == UrlKind.SITEMAP]
+                return [_entry(row) for row in rows if row.seq not in sitemaps[1:]], 0.0
+            soonest: datetime | None = await connection.scalar(select(func.min(UrlRow.not_before)).where(candidates))
+            if soonest:
+                return [], max(0.0, (soonest - now).total_seconds())
+    return [], None
 
 
 async def find(connection: AsyncConnection, job_id: str, url: str) -> FrontierUrl | None:
@@ -126,5 +205,13 @@ async def count(connection: AsyncConnection, job_id: str, kind: UrlKind) -> int:
     return int(await connection.scalar(select(func.count()).select_from(UrlRow).where(*wanted)) or 0)
 
 
+async def _room(connection: AsyncConnection, job_id: str, kind: UrlKind, budget: int) -> int:
+    room = budget - await count(connection, job_id, kind)
+    if kind is UrlKind.PAGE:
+        every = select(func.count()).select_from(UrlRow).where(UrlRow.job_id == job_id)
+        room = min(room, budget * MAX_URLS_PER_PAGE - int(await connection.scalar(every) or 0))
+    return max(0, room)
+
+
 def _entry(row: Any) -> FrontierUrl:
-    return FrontierUrl(row.seq, row.job_id, row.url, row.depth, row.attempts, row.moved_here, UrlKind(row.kind))
+    return FrontierUrl(row.seq, row.job_id, row.url, row.depth, row.attempts, row.moved_here, row.waits_for, UrlKind(row.kind))

@@ -3,49 +3,59 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import Protocol
 
 from corpus.chunking import Tokenizer, chunk_page
-from corpus.errors import PermanentError
+from corpus.errors import IngestError, PermanentError
 from corpus.generations import NewPage
+from corpus.model import ChunkSpan, PageText
 from corpus.settings import IndexSettings
+from ingest.directives import in_headers as directives_in_headers
+from ingest.duplicates import simhash
 from ingest.extract import ExtractedPage
 from ingest.fetch import Fetcher, Response
+from ingest.frontier import NO_FACTS, Facts
 from ingest.media_types import ACCEPT
 from ingest.robots import Robots, product_token, unreachable
-from ingest.urls import split_url
+from ingest.urls import normalise, same_site, split_url
+
+MAX_REFRESHES = 3
+MAX_REFRESH_WORDS = 30  # "You are being redirected. If nothing happens, click here": no text of its own
 
 
 @dataclass(frozen=True, slots=True)
 class KnownPage:
     """What is stored of a page that is about to be visited again."""
 
-    page_id: str
+    generation: int
     content_hash: str
     etag: str | None
     last_modified: str | None
-    links: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Changed:
-    """The page is new or has another text."""
+    """The page is new or has another text. ``canonical``: the URL that it names as its own, if that is another one which the
+    job may visit."""
 
     page: NewPage
+    canonical: str | None = None
+    facts: Facts = NO_FACTS
 
 
 @dataclass(frozen=True, slots=True)
 class Unchanged:
-    """The stored text still stands."""
+    """The stored text still stands. ``links`` is None if they are those that are stored."""
 
-    page_id: str
+    generation: int
     fetched_at: datetime
     etag: str | None
     last_modified: str | None
-    links: tuple[str, ...]
+    links: tuple[str, ...] | None
+    facts: Facts = NO_FACTS
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +63,7 @@ class Elsewhere:
     """The URL redirects: the content lives at ``url``."""
 
     url: str
+    facts: Facts = NO_FACTS
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +74,7 @@ class NotIndexed:
     message: str
     links: tuple[str, ...] = ()
     remove: bool = False
+    facts: Facts = NO_FACTS
 
 
 class _NotAdmitted(PermanentError):
@@ -92,7 +104,8 @@ class Visitor:
     async def visit(
         self, url: str, *, collection_id: int, job_id: str, known: KnownPage | None, may_move_to: Callable[[str], bool]
     ) -> Outcome:
-        """Visit a normalised URL. ``may_move_to`` says whether a redirect's target may take its place.
+        """Visit a normalised URL. ``may_move_to`` says whether a redirect's target, or the canonical URL that the page names,
+        may take its place.
 
         Raises: PermanentError, TransientError.
         """
@@ -102,17 +115,72 @@ class Visitor:
                 raise unreachable(url, verdict)
             return NotIndexed("robots_disallowed", "The site's robots.txt forbids it.")
         etag, last_modified = (known.etag, known.last_modified) if known else (None, None)
+
+        async def admit(target: str) -> None:
+            await self._admit(target, may_move_to)
+
         try:
-            response = await self._fetcher.fetch(
-                url, accept=ACCEPT, etag=etag, last_modified=last_modified, admit=lambda target: self._admit(target, may_move_to)
-            )
+            response = await self._fetcher.fetch(url, accept=ACCEPT, etag=etag, last_modified=last_modified, admit=admit)
+            if response.not_modified:
+                if known is None or response.final_url != url:
+                    return Elsewhere(response.final_url, _facts(response))
+                facts = _facts(response)
+                return Unchanged(known.generation, datetime.now(UTC), known.etag, known.last_modified, None, facts)
+            response, extracted = await self._refreshed(response, url, admit)
         except _NotAdmitted as exc:
             return NotIndexed("redirected", exc.message, remove=True)
-        if response.final_url != url:
-            return Elsewhere(response.final_url)
-        if response.not_modified and known is not None:
-            return Unchanged(known.page_id, datetime.now(UTC), known.etag, known.last_modified, known.links)
-        return await self._read(response, collection_id=collection_id, job_id=job_id, known=known)
+        if extracted is None or response.final_url != url:
+            return Elsewhere(response.final_url, _facts(response))
+        outcome = await self._read(response, extracted, collection_id=collection_id, job_id=job_id, known=known)
+        if isinstance(outcome, Changed) and extracted.canonical:
+            canonical = await self._canonical(extracted.canonical, url, may_move_to)
+            return replace(outcome, canonical=canonical)
+        return outcome
+
+    async def _refreshed(
+        self, response: Response, url: str, admit: Callable[[str], Awaitable[None]]
+    ) -> tuple[Response, ExtractedPage | None]:
+        """Where a chain of pages ends that hold little but a ``<meta http-equiv=refresh>``, which is a redirect written in
+        HTML: each step passes the same checks. The page is None where it is at another URL and can't be read: its own visit
+        will say why."""
+        for _ in range(MAX_REFRESHES + 1):
+            try:
+                extracted = await self._extract(response)
+            except PermanentError:
+                if response.final_url == url:
+                    raise
+                return response, None
+            target = _refresh_target(extracted, response.final_url)
+            if target is None:
+                return response, extracted
+            await admit(target)
+            response = await self._fetcher.fetch(target, accept=ACCEPT, admit=admit)
+        raise PermanentError(f"{url} refreshes to other pages more than {MAX_REFRESHES} times.", reason="too_many_redirects")
+
+    async def _extract(self, response: Response) -> ExtractedPage:
+        try:
+            return await self._parser.extract(
+                response.body,
+                url=response.final_url,
+                content_type=response.content_type,
+                charset=response.charset,
+                bot_name=self._product,
+            )
+        except IngestError as exc:
+            exc.details.update(asdict(_facts(response)))
+            raise
+
+    async def _canonical(self, named: str, url: str, may_move_to: Callable[[str], bool]) -> str | None:
+        """The canonical URL that a page names, if it is another of the same site that the job may visit: nobody else can say
+        that a page is another's copy."""
+        try:
+            canonical = normalise(named)
+            if canonical == url or not same_site(canonical, url):
+                return None
+            await self._admit(canonical, may_move_to)
+        except IngestError:
+            return None
+        return canonical
 
     async def look(self, url: str, *, fetch: bool, may_move_to: Callable[[str], bool]) -> NotIndexed | Elsewhere:
         """What a dry run can tell of a normalised URL: ``would_fetch`` or why not; if it may ``fetch``, with the links.
@@ -128,13 +196,17 @@ class Visitor:
         if not fetch:
             await self._fetcher.vet(url)
             return would_fetch
+
+        async def admit(target: str) -> None:
+            await self._admit(target, may_move_to)
+
         try:
-            response = await self._fetcher.fetch(url, accept=ACCEPT, admit=lambda target: self._admit(target, may_move_to))
+            response, extracted = await self._refreshed(await self._fetcher.fetch(url, accept=ACCEPT, admit=admit), url, admit)
         except _NotAdmitted as exc:
             return NotIndexed("redirected", exc.message)
-        if response.final_url != url:
+        if extracted is None or response.final_url != url:
             return Elsewhere(response.final_url)
-        read = await self._read(response, collection_id=0, job_id="", known=None)
+        read = await self._read(response, extracted, collection_id=0, job_id="", known=None)
         if isinstance(read, NotIndexed):
             return read
         return replace(would_fetch, links=tuple(read.page.links)) if isinstance(read, Changed) else would_fetch
@@ -153,58 +225,61 @@ class Visitor:
         if not verdict.allowed:
             raise _NotAdmitted(f"It redirects to {target}, which robots.txt forbids.")
 
-    async def _read(self, response: Response, *, collection_id: int, job_id: str, known: KnownPage | None) -> Outcome:
-        fetched_at = datetime.now(UTC)
-        url, headers = response.final_url, response.headers
-        extracted = await self._parser.extract(
-            response.body, url=url, content_type=response.content_type, charset=response.charset, bot_name=self._product
-        )
-        directives = robots_tag(headers.get("x-robots-tag", ""), product=self._product)
+    async def _read(
+        self, response: Response, extracted: ExtractedPage, *, collection_id: int, job_id: str, known: KnownPage | None
+    ) -> Outcome:
+        fetched_at, facts, headers = datetime.now(UTC), _facts(response), response.headers
+        directives = directives_in_headers(headers.get_list("x-robots-tag"), product=self._product, now=fetched_at)
         links = () if extracted.nofollow or "nofollow" in directives else extracted.links
         if extracted.noindex or "noindex" in directives:
-            return NotIndexed("noindex", "The page asks not to be indexed.", links=links, remove=True)
-        if not extracted.page.blocks:  # nothing but a refresh
-            raise PermanentError(f"The page holds no text and leads to {extracted.refresh}.", reason="no_text")
+            return NotIndexed("noindex", "The page asks not to be indexed.", links=links, remove=True, facts=facts)
+        if not extracted.page.blocks:  # nothing but a refresh that isn't followed
+            raise PermanentError(f"The page holds no text and leads to {extracted.refresh}.", reason="no_text", **asdict(facts))
         etag, last_modified = headers.get("etag"), headers.get("last-modified")
         if known is not None and known.content_hash == extracted.page.content_hash:
-            return Unchanged(known.page_id, fetched_at, etag, last_modified, links)
-        chunks = await asyncio.to_thread(
-            chunk_page,
-            extracted.page,
+            return Unchanged(known.generation, fetched_at, etag, last_modified, links, facts)
+        page = NewPage(
+            collection_id=collection_id,
+            url=response.final_url,
+            page=extracted.page,
+            chunks=await asyncio.to_thread(self._chunks, extracted.page),
+            links=links,
+            etag=etag,
+            last_modified=last_modified,
+            fetched_at=fetched_at,
+            job_id=job_id,
+            published_at=extracted.published_at,
+            modified_at=extracted.modified_at,
+            notes=extracted.notes,
+            simhash=await asyncio.to_thread(simhash, extracted.page),
+        )
+        return Changed(page, facts=facts)
+
+    def _chunks(self, page: PageText) -> Sequence[ChunkSpan]:
+        return chunk_page(
+            page,
             tokenizer=self._tokenizer,
             max_tokens=self._index.chunk_max_tokens,
             min_tokens=self._index.chunk_min_tokens,
             overlap_tokens=self._index.chunk_overlap_tokens,
         )
-        return Changed(
-            NewPage(
-                collection_id=collection_id,
-                url=url,
-                page=extracted.page,
-                chunks=chunks,
-                links=links,
-                etag=etag,
-                last_modified=last_modified,
-                fetched_at=fetched_at,
-                job_id=job_id,
-                published_at=extracted.published_at,
-                modified_at=extracted.modified_at,
-                notes=extracted.notes,
-            )
-        )
 
 
-def robots_tag(header: str, *, product: str) -> set[str]:
-    """The directives of X-Robots-Tag that concern us: those for all, and those that name our product token.
+def _facts(response: Response) -> Facts:
+    size_bytes = None if response.not_modified else len(response.body)
+    return Facts(http_status=response.status, size_bytes=size_bytes, elapsed_ms=round(response.elapsed_s * 1000))
 
-    ``none`` is noindex and nofollow. Several headers come joined by commas, so a name holds until the next one.
+
+def _refresh_target(extracted: ExtractedPage, url: str) -> str | None:
+    """Where a page sends its reader at once, having nothing to show.
+
+    Raises: PermanentError, if that is no URL, or a step down from https.
     """
-    directives: set[str] = set()
-    concerns_us = True
-    for part in header.lower().split(","):
-        name, colon, rest = part.partition(":")
-        if colon and name.strip() not in ("unavailable_after", "max-snippet", "max-image-preview", "max-video-preview"):
-            concerns_us, part = name.strip() == product, rest
-        if concerns_us:
-            directives.add(part.strip())
-    return directives | {"noindex", "nofollow"} if "none" in directives else directives
+    if not extracted.refresh or len(extracted.page.text.split()) > MAX_REFRESH_WORDS:
+        return None
+    target = normalise(extracted.refresh)
+    if target == url:
+        return None
+    if url.startswith("https:") and target.startswith("http:"):
+        raise PermanentError(f"{url} refreshes to plain http, which is not followed from https.", reason="https_downgrade")
+    return target

@@ -26,13 +26,14 @@ from corpus.generations import GenerationWriter
 from corpus.jobs import APPLICATION, APPLICATION_VERSION, QUEUE, WORKFLOW, enqueue_options, ready, workflow_id
 from corpus.model import JobState
 from corpus.opening import Corpus
-from corpus.pages import Pages
 from corpus.sources import fire_due
 from ingest.crawl import DISK_FULL, DISK_FULL_PAUSE_S, Crawler
 from ingest.fetch import Fetcher
 from ingest.parsing import ParserPool
+from ingest.recording import Recorder
 from ingest.robots import Robots
 from ingest.sitemap_walk import SitemapReader
+from ingest.vanished import Delisting
 from ingest.visit import Visitor
 
 log = logging.getLogger(__name__)
@@ -109,9 +110,9 @@ class IngestWorker:
         self._database = database
         self._crawler = Crawler(
             database=database,
-            writer=writer,
-            pages=Pages(database=database, writer=writer),
             visitor=visitor,
+            recorder=Recorder(database=database, writer=writer, settings=settings.ingest),
+            delisting=Delisting(database=database, writer=writer),
             sitemaps=SitemapReader(fetcher=fetcher, robots=robots, parser=parser, settings=settings.ingest),
             settings=settings.ingest,
             should_stop=self._stopping.is_set,

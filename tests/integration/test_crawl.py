@@ -19,13 +19,15 @@ from corpus.generations import GenerationWriter, NewPage
 from corpus.jobs import JobSpec
 from corpus.model import IngestMode, JobState, UrlState, page_id
 from corpus.settings import IngestSettings
-from ingest import crawl, frontier
-from ingest.crawl import DISK_FULL, TRAPPED_SHOWN, Crawler
+from ingest import crawl, frontier, recording
+from ingest.crawl import DISK_FULL, Crawler
 from ingest.fetch import Fetcher
 from ingest.guard import Resolve
 from ingest.parsing import ParserPool
+from ingest.recording import TRAPPED_SHOWN, Recorder
 from ingest.robots import Robots
 from ingest.sitemap_walk import Listed, SitemapReader
+from ingest.vanished import Delisting
 from ingest.visit import Outcome, Visitor
 from tests.scripted_site import PUBLIC_IP, Reply, Request, ScriptedSite, canary, conditional, page, raw, redirect, reset, status
 from tests.shelf import Shelf
@@ -105,9 +107,9 @@ class Ingest:
             )
             crawler = Crawler(
                 database=self.shelf.database,
-                writer=self.shelf.writer,
-                pages=self.shelf.pages,
                 visitor=visitor,
+                recorder=Recorder(database=self.shelf.database, writer=self.shelf.writer, settings=chosen),
+                delisting=Delisting(database=self.shelf.database, writer=self.shelf.writer),
                 sitemaps=SitemapReader(fetcher=fetcher, robots=robots, parser=self._parser, settings=chosen),
                 settings=chosen,
                 should_stop=lambda: False,
@@ -160,8 +162,9 @@ async def site() -> AsyncIterator[ScriptedSite]:
 
 @pytest.fixture
 def ingest(emptied_shelf: Shelf, site: ScriptedSite, parser: ParserPool, monkeypatch: pytest.MonkeyPatch) -> Ingest:
-    monkeypatch.setattr(crawl, "RETRY_BASE_S", 0.01)
+    monkeypatch.setattr(recording, "RETRY_BASE_S", 0.01)
     monkeypatch.setattr(crawl, "DISK_FULL_PAUSE_S", 0.0)
+    monkeypatch.setattr(crawl, "HALT_CHECK_S", 0.0)
     return Ingest(emptied_shelf, site, parser)
 
 
@@ -493,6 +496,18 @@ async def test_a_cancelled_job_ends_early_and_keeps_what_was_indexed(ingest: Ing
     assert ended.rows["/11"].state == UrlState.PENDING
 
 
+async def test_what_was_read_ahead_of_a_cancellation_is_not_recorded(ingest: Ingest, site: ScriptedSite) -> None:
+    script(site, {"/": ["/a"], "/a": ["/b"], "/b": []})
+    await ingest.run("/")
+    site.requests.clear()
+    job_id = await ingest.submit("/")
+    site.script("/a", doing(lambda: ingest.cancel(job_id), page(html("page /a", "/b"))))
+    ended = await ingest.work(job_id)
+    assert "/a" in site.targets  # it was fetched whole and found unchanged, and nobody wanted to know by then
+    assert ended.state is JobState.CANCELLED
+    assert ended.outcomes == {"/": UNCHANGED, "/a": ("pending", None)}
+
+
 async def test_a_job_cancelled_before_it_began_requests_nothing(ingest: Ingest, site: ScriptedSite) -> None:
     job_id = await ingest.submit("/")
     await ingest.cancel(job_id)
@@ -558,10 +573,10 @@ async def test_a_job_killed_in_the_middle_of_a_flip_is_resumed(
     job_id = await ingest.submit("/")
     add = frontier.add
 
-    async def killed(connection: AsyncConnection, job: str, urls: Any, *, depth: int, budget: int, **more: Any) -> int:
-        if depth == 2:  # the links of /a: its page and outcome are written, but not committed
+    async def killed(connection: AsyncConnection, job: str, urls: Any, **options: Any) -> Any:
+        if isinstance(urls, dict) and 2 in urls.values():  # the links of /a: its page and outcome are written, but not committed
             raise Killed
-        return await add(connection, job, urls, depth=depth, budget=budget, **more)
+        return await add(connection, job, urls, **options)
 
     with monkeypatch.context() as patched:
         patched.setattr(frontier, "add", killed)
