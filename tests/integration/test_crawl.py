@@ -24,8 +24,9 @@ from ingest.crawl import DISK_FULL, Crawler
 from ingest.fetch import Fetcher
 from ingest.guard import Resolve
 from ingest.parsing import ParserPool
-from ingest.recording import TRAPPED_SHOWN, Recorder
+from ingest.recording import Recorder
 from ingest.robots import Robots
+from ingest.sheet import TRAPPED_SHOWN
 from ingest.sitemap_walk import Listed, SitemapReader
 from ingest.vanished import Delisting
 from ingest.visit import Outcome, Visitor
