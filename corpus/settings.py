@@ -90,6 +90,13 @@ class IngestSettings(Section):
     connect_timeout_s: float = Field(10.0, gt=0, le=120, description="Longest wait for a connection.")
     fetch_deadline_s: float = Field(60.0, gt=0, le=600, description="One fetch in all, redirects included.")
     max_body_bytes: int = Field(10_000_000, ge=1_000, description="Largest response body, decoded.")
+    max_header_bytes: int = Field(
+        65_536, ge=1_000, le=100_000, description="Largest header block of an answer, informational answers before it included."
+    )
+    min_rate_bytes_s: int = Field(
+        100, ge=0, le=1_000_000, description="Answers that come slower than this once they began are given up; 0 waits."
+    )
+    min_rate_window_s: float = Field(15.0, gt=0, le=600, description="Time over which ingest.min_rate_bytes_s is an average.")
     max_redirects: int = Field(5, ge=0, le=20, description="Redirects followed from one URL.")
     max_pages: int = Field(1_000, ge=1, le=1_000_000, description="Page budget of a crawl that names none.")
     max_depth: int = Field(20, ge=0, le=1_000, description="Links followed from a start URL at most.")

@@ -30,7 +30,7 @@ def content_coding(header: str) -> str:
 
 
 class BodyDecoder:
-    """Collects a body piece by piece and decodes it. ``body`` holds at most ``limit_bytes``.
+    """Collects a body piece by piece and decodes it. ``body`` holds at most ``limit_bytes``; ``received_bytes`` came.
 
     The limit holds for the bytes received and for the bytes decoded. What would exceed it is never produced.
     """
@@ -40,7 +40,7 @@ class BodyDecoder:
         self.overflowed = False
         self._coding = coding
         self._limit_bytes = limit_bytes
-        self._received_bytes = 0
+        self.received_bytes = 0
         self._stream: zlib._Decompress | None = None
         self._ended = False
 
@@ -50,7 +50,7 @@ class BodyDecoder:
         Raises:
             PermanentError: reason ``bad_encoding``: the bytes are not what the coding says.
         """
-        self._received_bytes += len(piece)
+        self.received_bytes += len(piece)
         if self._coding == "identity":
             self.body += piece
         else:
@@ -58,7 +58,7 @@ class BodyDecoder:
                 self._inflate(piece)
             except zlib.error as exc:
                 raise PermanentError(f"The body is not valid {self._coding} data: {exc}.", reason="bad_encoding") from exc
-        self.overflowed = self._received_bytes > self._limit_bytes or len(self.body) > self._limit_bytes
+        self.overflowed = self.received_bytes > self._limit_bytes or len(self.body) > self._limit_bytes
         del self.body[self._limit_bytes :]
 
     def finish(self) -> None:

@@ -27,6 +27,7 @@ from corpus.errors import IngestError, PermanentError, TransientError
 from corpus.settings import IngestSettings
 from ingest.decoding import ACCEPT_ENCODING, BodyDecoder, content_coding
 from ingest.guard import GuardedBackend, Resolve, SystemResolver
+from ingest.metering import Meter, MeteredStream
 from ingest.politeness import Politeness
 from ingest.urls import UrlParts, check_url, resolve_link, split_url
 
@@ -145,9 +146,10 @@ class Fetcher:
         Raises:
             ForbiddenAddress: the URL policy or the address guard said no, at any hop; see ``ingest/urls``.
             PermanentError: ``http_404`` and the like, ``no_such_host``, ``bad_certificate``, ``too_large``,
-                ``too_many_redirects``, ``bad_redirect``, ``https_downgrade``, ``bad_encoding``, ``bad_url``.
-            TransientError: ``timeout``, ``dns_failed``, ``connect_failed``, ``connection_lost``, ``truncated``,
-                ``bad_response``, ``http_503`` and the like.
+                ``headers_too_large``, ``too_many_redirects``, ``bad_redirect``, ``https_downgrade``, ``bad_encoding``,
+                ``bad_url``.
+            TransientError: ``timeout``, ``too_slow``, ``dns_failed``, ``connect_failed``, ``connection_lost``, ``truncated``,
+                ``wrong_length``, ``bad_response``, ``http_503`` and the like.
         """
         headers = self._request_headers(accept, etag, last_modified)
         limit_bytes = self._settings.max_body_bytes if max_bytes is None else max_bytes
@@ -239,7 +241,7 @@ class Fetcher:
             return _Hop(answer.status, headers)
         if not 200 <= answer.status < 300 or answer.status == 206:  # no range was asked for
             raise self._refusal(answer.status, headers, host, where)
-        body = await _read_body(answer, headers, where, limit_bytes, truncate)
+        body = await _read_body(answer, headers, _meter(answer), where, limit_bytes, truncate)
         return _Hop(answer.status, headers, body)
 
     def _refusal(self, status: int, headers: Headers, host: str, where: str) -> IngestError:
@@ -267,7 +269,16 @@ def parse_retry_after(value: str, *, now: datetime) -> float | None:
     return max(0.0, (moment - now).total_seconds())
 
 
-async def _read_body(answer: httpcore2.Response, headers: Headers, where: str, limit_bytes: int, truncate: bool) -> bytes:
+def _meter(answer: httpcore2.Response) -> Meter:
+    stream = answer.extensions["network_stream"]
+    if not isinstance(stream, MeteredStream):  # then the address guard isn't on the path either
+        raise RuntimeError(f"The connection was not made by the address guard but is a {type(stream).__name__}.")
+    return stream.meter
+
+
+async def _read_body(
+    answer: httpcore2.Response, headers: Headers, meter: Meter, where: str, limit_bytes: int, truncate: bool
+) -> bytes:
     decoder = BodyDecoder(coding=content_coding(headers.get("content-encoding", "")), limit_bytes=limit_bytes)
     too_large = PermanentError(
         f"{where} is larger than {limit_bytes} bytes. Raise ingest.max_body_bytes if it is worth it.", reason="too_large"
@@ -275,6 +286,7 @@ async def _read_body(answer: httpcore2.Response, headers: Headers, where: str, l
     declared = headers.get("content-length", "")
     if declared.isdecimal() and int(declared) > limit_bytes and not truncate:
         raise too_large
+    meter.head_ended(limit_bytes=limit_bytes)
     try:
         async with aclosing(answer.aiter_stream()) as pieces:
             async for piece in pieces:
@@ -285,6 +297,9 @@ async def _read_body(answer: httpcore2.Response, headers: Headers, where: str, l
         raise TransientError(f"The body of {where} was cut off ({exc}). It is tried again later.", reason="truncated") from exc
     if not decoder.overflowed:
         decoder.finish()
+        if declared and "transfer-encoding" not in headers and meter.has_surplus(decoder.received_bytes):
+            message = f"{where} sent more than its Content-Length says, so what it says can't be all. It is tried again later."
+            raise TransientError(message, reason="wrong_length")
     elif not truncate:
         raise too_large
     return bytes(decoder.body)

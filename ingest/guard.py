@@ -18,6 +18,7 @@ import httpcore2
 from corpus.errors import ForbiddenAddress, PermanentError, TransientError
 from corpus.settings import IngestSettings
 from ingest.addresses import is_ip_literal
+from ingest.metering import Meter, MeteredStream
 from ingest.urls import check_address
 
 Resolve = Callable[[str, int], Awaitable[list[str]]]
@@ -76,7 +77,7 @@ class GuardedBackend(httpcore2.AsyncNetworkBackend):
             except ForbiddenAddress:
                 await stream.aclose()
                 raise
-            return stream
+            return MeteredStream(stream, Meter(settings=self._settings))
         raise failure or httpcore2.ConnectError(f"{host} has no address to connect to.")
 
     async def connect_unix_socket(

@@ -168,9 +168,14 @@ def gzip_bomb(unpacked_bytes: int) -> Reply:
 
 def endless(piece: bytes = b"x" * 65536) -> Reply:
     """A body without length or end."""
+    return endless_after(head(200, {"Content-Type": "text/html"}), piece)
+
+
+def endless_after(start: bytes, piece: bytes) -> Reply:
+    """``start``, then ``piece`` for ever."""
 
     async def reply(request: Request, writer: asyncio.StreamWriter) -> None:
-        writer.write(head(200, {"Content-Type": "text/html"}))
+        writer.write(start)
         while True:
             writer.write(piece)
             await writer.drain()
@@ -180,8 +185,14 @@ def endless(piece: bytes = b"x" * 65536) -> Reply:
 
 def drip(data: bytes, pause_s: float) -> Reply:
     """``data`` byte by byte."""
+    return drip_after(b"", data, pause_s)
+
+
+def drip_after(start: bytes, data: bytes, pause_s: float) -> Reply:
+    """``start`` at once, then ``data`` byte by byte."""
 
     async def reply(request: Request, writer: asyncio.StreamWriter) -> None:
+        writer.write(start)
         for byte in data:
             writer.write(bytes([byte]))
             await writer.drain()
@@ -192,8 +203,15 @@ def drip(data: bytes, pause_s: float) -> Reply:
 
 def stall() -> Reply:
     """Nothing, for ever."""
+    return stall_after(b"")
+
+
+def stall_after(start: bytes) -> Reply:
+    """``start``, then nothing, for ever."""
 
     async def reply(request: Request, writer: asyncio.StreamWriter) -> None:
+        writer.write(start)
+        await writer.drain()
         await asyncio.Event().wait()
 
     return reply

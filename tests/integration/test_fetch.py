@@ -32,7 +32,9 @@ from tests.scripted_site import (
     conditional,
     cut_off_chunks,
     drip,
+    drip_after,
     endless,
+    endless_after,
     gzip_bomb,
     head,
     page,
@@ -40,6 +42,7 @@ from tests.scripted_site import (
     redirect,
     reset,
     stall,
+    stall_after,
     status,
     wrong_length,
 )
@@ -424,9 +427,59 @@ async def test_a_declared_length_over_the_cap_is_refused_unread(site: ScriptedSi
     assert (await failure(site)).reason == "too_large"
 
 
-async def test_huge_headers(site: ScriptedSite) -> None:
-    site.script("/", raw(b"HTTP/1.1 200 OK\r\nX-Filler: " + b"x" * 2_000_000))
-    assert (await failure(site)).reason == "bad_response"
+@pytest.mark.parametrize(
+    "start",
+    [b"", b"HTTP/1.1 200 OK\r\nX-Filler: ", b"HTTP/1.1 103 Early Hints\r\nX-Filler: "],
+    ids=["status line", "header", "early hints"],
+)
+async def test_huge_headers(site: ScriptedSite, start: bytes) -> None:
+    site.script("/", raw(start + b"x" * 2_000_000))
+    error = await failure(site)
+    assert isinstance(error, PermanentError)
+    assert error.reason == "headers_too_large"
+
+
+async def test_many_headers(site: ScriptedSite) -> None:
+    site.script("/", endless_after(b"HTTP/1.1 200 OK\r\n", b"X-Filler: x\r\n" * 5000))
+    assert (await failure(site)).reason == "headers_too_large"
+
+
+@pytest.mark.parametrize("code", [100, 102, 103])
+async def test_a_flood_of_informational_answers(site: ScriptedSite, code: int) -> None:
+    site.script("/", endless_after(b"", b"HTTP/1.1 %d Wait\r\nLink: x\r\n\r\n" % code * 2000))
+    assert (await failure(site)).reason == "headers_too_large"
+
+
+async def test_the_header_cap_is_exact(site: ScriptedSite) -> None:
+    informational = b"HTTP/1.1 103 Early Hints\r\nLink: </a.css>\r\n\r\n"
+    answer = informational + head(200, {"Content-Length": "5", "X-Filler": "x" * 3000})
+    site.script("/", raw(answer + b"hello"))
+    assert (await fetch(site, settings=allowing(PUBLIC_IP, max_header_bytes=len(answer)))).body == b"hello"
+    error = await failure(site, settings=allowing(PUBLIC_IP, max_header_bytes=len(answer) - 1))
+    assert error.reason == "headers_too_large"
+
+
+async def test_chunks_that_are_all_framing(site: ScriptedSite) -> None:
+    chunk = b"1;" + b"x" * 4000 + b"\r\ny\r\n"
+    site.script("/", endless_after(head(200, {"Transfer-Encoding": "chunked"}), chunk * 20))
+    error = await failure(site, settings=allowing(PUBLIC_IP, max_body_bytes=100_000))
+    assert error.reason == "too_large"
+
+
+async def test_trailers_without_end(site: ScriptedSite) -> None:
+    start = head(200, {"Transfer-Encoding": "chunked"}) + b"1\r\nx\r\n0\r\n"
+    site.script("/", endless_after(start, b"X-Filler: x\r\n" * 5000))
+    error = await failure(site, settings=allowing(PUBLIC_IP, max_body_bytes=100_000))
+    assert error.reason in ("too_large", "truncated")
+
+
+@pytest.mark.parametrize("coding", ["br", "zstd", "gzip, gzip"])
+async def test_bombs_of_other_codings_are_refused_unread(site: ScriptedSite, coding: str) -> None:
+    """None of them was asked for, so not one byte of theirs is decoded."""
+    zstd = b"\x28\xb5\x2f\xfd\x00\x58" + b"\x02\x00\x10\x00" * 1000  # 1,000 blocks of 128 KiB, each one repeated byte
+    bomb = {"zstd": zstd, "br": b"\xc1" * 4000, "gzip, gzip": gzip.compress(gzip.compress(bytes(50_000_000)))}[coding]
+    site.script("/", endless_after(head(200, {"Content-Encoding": coding}), bomb))
+    assert (await failure(site)).reason == "bad_encoding"
 
 
 @pytest.mark.parametrize("coding", ["br", "zstd", "gzip, gzip", "compress"])
@@ -488,6 +541,52 @@ async def test_the_deadline_covers_the_whole_fetch(site: ScriptedSite, reply: An
         error = await failure(site, settings=allowing(PUBLIC_IP, fetch_deadline_s=0.5, max_redirects=20))
     assert isinstance(error, TransientError)
     assert error.reason == "timeout"
+
+
+@pytest.mark.parametrize(
+    "start",
+    [head(200, {"Content-Type": "text/html"}), b"HTTP/1.1 200 OK\r\nX-Drip: ", b""],
+    ids=["body", "headers", "status line"],
+)
+async def test_a_drip_is_given_up_long_before_the_deadline(site: ScriptedSite, start: bytes) -> None:
+    site.script("/", drip_after(start, b"H" * 100_000, pause_s=0.02))
+    settings = allowing(PUBLIC_IP, min_rate_bytes_s=1_000, min_rate_window_s=0.3, fetch_deadline_s=200.0)
+    async with asyncio.timeout(20):
+        error = await failure(site, settings=settings)
+    assert isinstance(error, TransientError)
+    assert error.reason == "too_slow"
+
+
+async def test_an_answer_that_stops_in_its_midst_is_given_up(site: ScriptedSite) -> None:
+    site.script("/", stall_after(head(200, {"Content-Length": "1000000"}) + b"x" * 500_000))
+    settings = allowing(PUBLIC_IP, min_rate_bytes_s=1_000, min_rate_window_s=0.2, fetch_deadline_s=200.0)
+    async with asyncio.timeout(20):
+        assert (await failure(site, settings=settings)).reason == "too_slow"
+
+
+async def test_a_server_may_think_before_it_answers(site: ScriptedSite) -> None:
+    async def late(request: Any, writer: asyncio.StreamWriter) -> None:
+        await asyncio.sleep(0.5)
+        await page(b"thought through")(request, writer)
+
+    site.script("/", late)
+    settings = allowing(PUBLIC_IP, min_rate_bytes_s=1_000, min_rate_window_s=0.1)
+    assert (await fetch(site, settings=settings)).body == b"thought through"
+
+
+@pytest.mark.parametrize(
+    ("sent", "passes"), [(b"hello", True), (b"hello\r\n", True), (b"hello!", False), (b"hello<p>more", False)]
+)
+async def test_more_than_the_declared_length_is_a_failure(site: ScriptedSite, sent: bytes, passes: bool) -> None:
+    """A page cut at a Content-Length that counts characters, say, must not be indexed as if it were whole."""
+    informational = b"HTTP/1.1 100 Continue\r\n\r\n"
+    site.script("/", raw(informational + head(200, {"Content-Length": "5"}) + sent))
+    if passes:
+        assert (await fetch(site)).body == b"hello"
+    else:
+        error = await failure(site)
+        assert isinstance(error, TransientError)
+        assert error.reason == "wrong_length"
 
 
 async def test_slow_dns_has_a_deadline_of_its_own() -> None:
@@ -639,7 +738,8 @@ async def test_every_request_has_a_connection_of_its_own(site: ScriptedSite) -> 
     site.script("/1", too_much)
     site.script("/2", page(b"good"))
     async with Fetcher(settings=allowing(PUBLIC_IP)) as fetcher:
-        assert (await fetcher.fetch(site.url("/1"), accept="*/*")).body == b"1"
+        with pytest.raises(TransientError, match="more than its Content-Length"):
+            await fetcher.fetch(site.url("/1"), accept="*/*")
         assert (await fetcher.fetch(site.url("/2"), accept="*/*")).body == b"good"
     assert site.connections == 2
 
