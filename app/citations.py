@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 from urllib.parse import quote as percent_encode
 
 from app.evidence import Sentence
 from corpus.errors import NotFound
-from corpus.pages import Pages
+from corpus.pages import Pages, StoredText
 
 # Longer quotes are named by their first and last words: the browser must find both, so a slip in either shows.
 WHOLE_FRAGMENT_CHARS = 160
@@ -35,6 +36,38 @@ class Citation:
     fetched_at: datetime
 
 
+class Standing(StrEnum):
+    """What became of a citation. ``current``: the page is as it was cited. ``moved``: it has changed, but the quote still stands
+    on it. ``changed``: the quote is no longer there. ``gone``: the page is no longer there."""
+
+    CURRENT = "current"
+    MOVED = "moved"
+    CHANGED = "changed"
+    GONE = "gone"
+
+
+@dataclass(frozen=True, slots=True)
+class PastCitation:
+    """A citation as it was once given."""
+
+    page_id: str
+    content_hash: str
+    start: int
+    end: int
+    quote: str
+
+
+@dataclass(frozen=True, slots=True)
+class Aged:
+    """What became of it. The span is the quote's now, None where it doesn't stand; hash and time are the page's now."""
+
+    standing: Standing
+    start: int | None
+    end: int | None
+    content_hash: str | None
+    fetched_at: datetime | None
+
+
 class CitationChecker:
     def __init__(self, *, pages: Pages) -> None:
         self._pages = pages
@@ -48,6 +81,16 @@ class CitationChecker:
             except NotFound:
                 texts[page_id] = None
         return [quote_stands(sentence, texts[sentence.chunk.page_id]) for sentence in sentences]
+
+    async def aged(self, citations: Sequence[PastCitation]) -> list[Aged]:
+        """What became of each, all on one snapshot."""
+        found: dict[PastCitation, Aged] = {}
+
+        def judge(page_id: str, stored: StoredText | None) -> None:
+            found.update((one, how_it_stands(one, stored)) for one in citations if one.page_id == page_id)
+
+        await self._pages.read_texts(dict.fromkeys(one.page_id for one in citations), judge)
+        return [found[one] for one in citations]
 
     async def live(self, page_ids: Sequence[str]) -> set[str]:
         """Which of these pages are there now."""
@@ -68,6 +111,23 @@ def quote_stands(sentence: Sentence, stored: tuple[str, str] | None) -> bool:
         and content_hash == sentence.chunk.content_hash
         and text[sentence.start : sentence.end] == sentence.text
     )
+
+
+def how_it_stands(citation: PastCitation, stored: StoredText | None) -> Aged:
+    """``stored``: the live page, None if it is gone. Of several places where the quote stands now, the nearest to the old one."""
+    if stored is None:
+        return Aged(Standing.GONE, None, None, None, None)
+    start, length = citation.start, len(citation.quote)
+    is_in_place = start + length == citation.end and stored.text[start : citation.end] == citation.quote
+    if is_in_place and stored.content_hash == citation.content_hash:
+        return Aged(Standing.CURRENT, start, citation.end, stored.content_hash, stored.fetched_at)
+    before = stored.text.rfind(citation.quote, 0, start + length)
+    after = stored.text.find(citation.quote, start)
+    places = [place for place in (before, after) if place >= 0]
+    if not places:
+        return Aged(Standing.CHANGED, None, None, stored.content_hash, stored.fetched_at)
+    nearest = min(places, key=lambda place: abs(place - start))
+    return Aged(Standing.MOVED, nearest, nearest + length, stored.content_hash, stored.fetched_at)
 
 
 def to_citation(number: int, sentence: Sentence) -> Citation:

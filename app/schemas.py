@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated, Any
 from urllib.parse import urlsplit
@@ -9,12 +10,13 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
 from app.answering import Answer, AnswerState
-from app.citations import Citation
+from app.citations import Aged, Citation, Standing
 from corpus.jobs import JobStatus, UrlOutcome
 from corpus.model import Chunk, Hit, IngestMode, JobState, SearchMode, UrlState
 from corpus.pages import DEFAULT_COLLECTION
 from corpus.pages import Collection as StoredCollection
 from corpus.pages import Page as StoredPage
+from corpus.url_log import UrlVisit
 from corpus.verify import Difference, Finding, Report
 
 MAX_QUESTION_CHARS = 100_000  # a hard bound for the schema; the setting answer.max_question_chars is the real one
@@ -141,6 +143,44 @@ class CitationBody(BaseModel):
     @classmethod
     def of(cls, citation: Citation) -> CitationBody:
         return cls.model_validate(citation, from_attributes=True)
+
+
+class PastCitationBody(Request):
+    """A citation as an answer gave it."""
+
+    page_id: str = Field(pattern=r"^[0-9a-f]{32}$")
+    content_hash: str = Field(pattern=r"^[0-9a-f]{64}$")
+    start: int = Field(ge=0, le=2**31)
+    end: int = Field(ge=0, le=2**31)
+    quote: str = Field(min_length=1, max_length=20_000)
+
+
+class CitationsCheck(Request):
+    citations: list[PastCitationBody] = Field(min_length=1, max_length=100)
+
+
+class AgedBody(BaseModel):
+    """``state``: current (the page is as it was cited), moved (it has changed, and the quote still stands, at ``start`` to
+    ``end``), changed (the quote is no longer there) or gone (the page is). ``content_hash`` and ``fetched_at`` are the page's
+    now."""
+
+    state: Standing
+    start: int | None
+    end: int | None
+    content_hash: str | None
+    fetched_at: datetime | None
+
+    @classmethod
+    def of(cls, aged: Aged) -> AgedBody:
+        return cls(
+            state=aged.standing, start=aged.start, end=aged.end, content_hash=aged.content_hash, fetched_at=aged.fetched_at
+        )
+
+
+class AgedList(BaseModel):
+    """In the order asked."""
+
+    citations: list[AgedBody]
 
 
 class StatementBody(BaseModel):
@@ -292,11 +332,46 @@ class ChunkBody(BaseModel):
     heading_path: list[str]
 
 
+class AliasBody(BaseModel):
+    """Another URL of a page, and why it is one."""
+
+    url: str
+    kind: str
+    seen_at: datetime
+
+
 class PageDetail(PageBody):
     """A page with its stored text, which every citation's span refers to."""
 
     text: str
     chunk_spans: list[ChunkBody]
+    aliases: list[AliasBody]
+
+
+class UrlVisitBody(BaseModel):
+    """What one job made of a URL; of its last response, if there was one, the status, the decoded size and the time it took."""
+
+    job_id: str
+    at: datetime
+    state: UrlState
+    reason: str | None
+    message: str | None
+    attempts: int
+    http_status: int | None
+    size_bytes: int | None
+    elapsed_ms: int | None
+    chunks: int
+
+
+class UrlLog(BaseModel):
+    url: str
+    visits: list[UrlVisitBody] = Field(description="The newest first.")
+    next: int | None = Field(description="Pass as `before` for older ones; null at the end.")
+
+    @classmethod
+    def of(cls, url: str, visits: Sequence[UrlVisit], *, limit: int) -> UrlLog:
+        bodies = [UrlVisitBody.model_validate(visit, from_attributes=True) for visit in visits[:limit]]
+        return cls(url=url, visits=bodies, next=visits[limit - 1].seq if len(visits) > limit else None)
 
 
 class VerifyRequest(Request):

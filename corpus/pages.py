@@ -5,12 +5,12 @@ from __future__ import annotations
 import logging
 import re
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Select, and_, bindparam, delete, func, insert, select, update
+from sqlalchemy import Connection, Select, and_, bindparam, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -62,6 +62,32 @@ class Page:
     notes: list[str]
     chunks: int
     characters: int
+
+
+@dataclass(frozen=True, slots=True)
+class Alias:
+    """Another URL of a page. ``kind``: why it is one (redirect, canonical or duplicate)."""
+
+    url: str
+    kind: str
+    seen_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class WholePage:
+    """A live page with all that belongs to it, of one version."""
+
+    page: Page
+    text: str
+    chunks: Sequence[Chunk]
+    aliases: Sequence[Alias]
+
+
+@dataclass(frozen=True, slots=True)
+class StoredText:
+    text: str
+    content_hash: str
+    fetched_at: datetime
 
 
 class Pages:
@@ -131,13 +157,21 @@ class Pages:
         return len(ids)
 
     async def list(
-        self, *, collection: str, url_prefix: str | None = None, after: str | None = None, limit: int = 50
+        self,
+        *,
+        collection: str,
+        url: str | None = None,
+        url_prefix: str | None = None,
+        after: str | None = None,
+        limit: int = 50,
     ) -> tuple[list[Page], str | None]:
-        """Live pages by URL, and the cursor of the next ones (a URL) or None."""
+        """Live pages by URL, and the cursor of the next ones (a URL) or None. Both filters are literal, in case too."""
         collection_id = await self.collection_id(collection)
         statement = _live_pages().where(PageRow.collection_id == collection_id).order_by(PageRow.url).limit(limit + 1)
-        if url_prefix:
-            statement = statement.where(PageRow.url.startswith(url_prefix, autoescape=True))
+        if url is not None:
+            statement = statement.where(PageRow.url == url)
+        if url_prefix:  # as a range of the index: SQLite's LIKE takes upper and lower case for the same
+            statement = statement.where(PageRow.url >= url_prefix, PageRow.url < url_prefix + "\U0010ffff")
         if after:
             statement = statement.where(PageRow.url > after)
         async with self._database.read() as connection:
@@ -152,16 +186,21 @@ class Pages:
             raise _no_such_page(page_id)
         return _page(row)
 
-    async def whole(self, page_id: str) -> tuple[Page, str, Sequence[Chunk]]:
-        """A live page with its text and chunks, read in one snapshot: all are of one version. Raises: NotFound."""
+    async def whole(self, page_id: str) -> WholePage:
+        """A live page, read in one snapshot: all is of one version. Raises: NotFound."""
         text = select(GenerationRow.text).join(PageRow, PageRow.live_generation == GenerationRow.id)
         chunks = live_chunks().where(PageRow.id == page_id).order_by(ChunkRow.ordinal)
+        aliases = select(AliasRow.url, AliasRow.kind, AliasRow.seen_at).where(AliasRow.page_id == page_id).order_by(AliasRow.url)
         async with self._database.read() as connection:
             row = (await connection.execute(_live_pages().where(PageRow.id == page_id))).first()
             if row is None:
                 raise _no_such_page(page_id)
-            stored = await connection.scalar(text.where(PageRow.id == page_id))
-            return _page(row), str(stored), [to_chunk(chunk) for chunk in (await connection.execute(chunks)).all()]
+            return WholePage(
+                page=_page(row),
+                text=str(await connection.scalar(text.where(PageRow.id == page_id))),
+                chunks=[to_chunk(chunk) for chunk in (await connection.execute(chunks)).all()],
+                aliases=[Alias(*alias) for alias in (await connection.execute(aliases)).all()],
+            )
 
     async def text(self, page_id: str) -> tuple[str, str]:
         """The stored text of a live page and its content hash. Raises: NotFound."""
@@ -173,6 +212,19 @@ class Pages:
         if row is None:
             raise _no_such_page(page_id)
         return row.text, row.content_hash
+
+    async def read_texts(self, page_ids: Iterable[str], read: Callable[[str, StoredText | None], None]) -> None:
+        """Call ``read`` with the stored text of each page, or None where there is none. In a thread, on one snapshot of all and
+        one text at a time."""
+        columns = (GenerationRow.text, GenerationRow.content_hash, GenerationRow.fetched_at)
+        statement = select(*columns).join(PageRow, PageRow.live_generation == GenerationRow.id)
+
+        def read_all(connection: Connection) -> None:
+            for page_id in page_ids:
+                row = connection.execute(statement.where(PageRow.id == page_id)).first()
+                read(page_id, StoredText(*row) if row else None)
+
+        await self._database.snapshot(read_all)
 
     async def delete(self, page_id: str) -> None:
         """Delete a page. From the moment the transaction commits no reader sees it; when this returns, its chunks have left

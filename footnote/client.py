@@ -147,6 +147,16 @@ class Client:
                 break
         return pages
 
+    def page_at(self, url: str, *, collection: str) -> Body | None:
+        """The page of exactly this URL."""
+        found = self._json("GET", "/v1/pages", params={"collection": collection, "url": url})["pages"]
+        return found[0] if found else None
+
+    def url_log(self, url: str, *, collection: str, limit: int) -> list[Body]:
+        """What each job made of the URL; the newest ``limit``."""
+        params = {"collection": collection, "url": url, "limit": limit}
+        return list(self._json("GET", "/v1/urls/log", params=params)["visits"])
+
     def page(self, page_id: str) -> Body:
         """A page with its text."""
         return self._json("GET", f"/v1/pages/{_segment(page_id)}")

@@ -82,8 +82,19 @@ def page(console: Console, body: Body) -> None:
     size = f"{body['characters']:,} characters in {body['chunks']} chunks, {body['language'] or 'language unknown'}"
     show(console, Text(f"{body['id']} · {clean(body['collection'])} · fetched {when(body['fetched_at'])} · {size}", style="dim"))
     show(console, Text(f"sha-256 {body['content_hash']}", style="dim"))
+    for alias in body["aliases"]:
+        show(console, Text(f"also ({clean(alias['kind'])}): ", style="dim") + link(alias["url"]))
     console.print()
     show(console, Text(clean(body["text"], keep_lines=True)))
+
+
+def visits(console: Console, bodies: Sequence[Body]) -> None:
+    """What each job made of one URL."""
+    rows = [
+        (when(v["at"]), v["state"], v["reason"] or "", v["http_status"] or "", v["attempts"], v["job_id"], v["message"] or "")
+        for v in bodies
+    ]
+    table(console, ("at", "state", "reason", "http", "tries", "job", "message"), rows)
 
 
 def collections(console: Console, bodies: Sequence[Body]) -> None:
@@ -164,7 +175,7 @@ def table(console: Console, headers: Sequence[str], rows: Sequence[Sequence[Any]
         return
     drawn = Table(box=None, pad_edge=False, header_style="bold dim")
     for name in headers:
-        drawn.add_column(name, overflow="fold", no_wrap=name in ("id", "chunks", "pages", "state", "fetched", "created"))
+        drawn.add_column(name, overflow="fold", no_wrap=name in ("id", "chunks", "pages", "state", "fetched", "created", "at"))
     for row in cells:
         drawn.add_row(*row)
     console.print(drawn)

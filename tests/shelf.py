@@ -76,7 +76,7 @@ class Shelf:
     async def chunks(self, page_id: str) -> Sequence[Chunk]:
         """The chunks of a live page; none if there is no such page."""
         try:
-            return (await self.pages.whole(page_id))[2]
+            return (await self.pages.whole(page_id)).chunks
         except NotFound:
             return []
 

@@ -3,14 +3,30 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from functools import partial
 from typing import Annotated
 
 from fastapi import APIRouter, Query
 
 from app.routes.problems import problems
-from app.schemas import ChunkBody, CollectionBody, CollectionList, CollectionName, NewCollection, PageBody, PageDetail, PageList
-from app.state import CurrentService
+from app.schemas import (
+    AliasBody,
+    ChunkBody,
+    CollectionBody,
+    CollectionList,
+    CollectionName,
+    NewCollection,
+    PageBody,
+    PageDetail,
+    PageList,
+    UrlLog,
+)
+from app.state import CurrentService, Service
 from corpus.pages import DEFAULT_COLLECTION
+from corpus.url_log import url_visits
+
+Before = Annotated[int | None, Query(ge=1, le=2**53, description="`next` of the answer before.")]
+LogLimit = Annotated[int, Query(ge=1, le=1000)]
 
 router = APIRouter(prefix="/v1", tags=["pages"])
 
@@ -19,21 +35,53 @@ router = APIRouter(prefix="/v1", tags=["pages"])
 async def list_pages(
     service: CurrentService,
     collection: Annotated[CollectionName, Query()] = DEFAULT_COLLECTION,
+    url: Annotated[str | None, Query(max_length=4096, description="The page of exactly this URL.")] = None,
     url_prefix: Annotated[str | None, Query(max_length=2048)] = None,
     after: Annotated[str | None, Query(max_length=4096, description="`next` of the answer before.")] = None,
     limit: Annotated[int, Query(ge=1, le=1000)] = 50,
 ) -> PageList:
     """Live pages by URL."""
-    pages, cursor = await service.pages.list(collection=collection, url_prefix=url_prefix, after=after, limit=limit)
+    filters = {"url": url, "url_prefix": url_prefix}
+    pages, cursor = await service.pages.list(collection=collection, **filters, after=after, limit=limit)
     return PageList(pages=[PageBody.of(page) for page in pages], next=cursor)
 
 
 @router.get("/pages/{page_id}", responses=problems(404, 503))
 async def get_page(page_id: str, service: CurrentService) -> PageDetail:
     """A page with its stored text, which citations' spans count in, and the spans of its chunks."""
-    page, text, chunks = await service.pages.whole(page_id)
-    spans = [ChunkBody(id=c.id, ordinal=c.ordinal, start=c.start, end=c.end, heading_path=list(c.heading_path)) for c in chunks]
-    return PageDetail(**asdict(page), text=text, chunk_spans=spans)
+    whole = await service.pages.whole(page_id)
+    return PageDetail(
+        **asdict(whole.page),
+        text=whole.text,
+        chunk_spans=[ChunkBody.model_validate(chunk, from_attributes=True) for chunk in whole.chunks],
+        aliases=[AliasBody.model_validate(alias, from_attributes=True) for alias in whole.aliases],
+    )
+
+
+@router.get("/pages/{page_id}/log", responses=problems(404, 422, 503))
+async def page_log(page_id: str, service: CurrentService, before: Before = None, limit: LogLimit = 50) -> UrlLog:
+    """What each job made of the page's URL, the newest first."""
+    page = await service.pages.get(page_id)
+    return await _log(service, page.url, await service.pages.collection_id(page.collection), before=before, limit=limit)
+
+
+@router.get("/urls/log", responses=problems(404, 422, 503))
+async def url_log(
+    url: Annotated[str, Query(min_length=1, max_length=4096)],
+    service: CurrentService,
+    collection: Annotated[CollectionName, Query()] = DEFAULT_COLLECTION,
+    before: Before = None,
+    limit: LogLimit = 50,
+) -> UrlLog:
+    """As for a page, also for URLs that are none: they failed, were skipped or lead elsewhere. Empty if no job knows it."""
+    return await _log(service, url, await service.pages.collection_id(collection), before=before, limit=limit)
+
+
+async def _log(service: Service, url: str, collection_id: int, *, before: int | None, limit: int) -> UrlLog:
+    visits = await service.database.snapshot(
+        partial(url_visits, collection_id=collection_id, url=url, before=before, limit=limit + 1)
+    )
+    return UrlLog.of(url, visits, limit=limit)
 
 
 @router.delete("/pages/{page_id}", status_code=204, responses=problems(404, 503))

@@ -74,6 +74,30 @@ def show_page(
         render.page(out(), found)
 
 
+@app.command("log")
+def log(
+    ctx: typer.Context,
+    page: Annotated[str, typer.Argument(metavar="ID_OR_URL", show_default=False)],
+    collection: CollectionOption = DEFAULT_COLLECTION,
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, max=1000, help="Most visits shown.")] = 20,
+    url: UrlOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show what each job made of a URL, the newest first: also of one that is no page, and why it is none."""
+    with connect(chosen_url(ctx, url)) as client:
+        known = page if "://" in page else client.page(page)["url"]
+        visits = client.url_log(known, collection=collection, limit=limit)
+        if not visits and "://" in page:
+            known = page + "/"
+            visits = client.url_log(known, collection=collection, limit=limit)
+    if as_json:
+        show_json({"url": known if visits else page, "visits": visits})
+    elif visits:
+        render.visits(out(), visits)
+    else:
+        show_note(f"No job in the collection {collection!r} knows {page}.")
+
+
 def delete(
     ctx: typer.Context,
     pages: Annotated[list[str], typer.Argument(metavar="ID_OR_URL…", show_default=False)],
@@ -114,11 +138,9 @@ def _find(client: Client, page: str, *, collection: str) -> Body:
     """The page with this id or URL. Raises: NotFound."""
     if "://" not in page:
         return client.page(page)
-    # Listed by URL: of all URLs that begin so, the one that ends there comes first.
     for spelled in (page, page + "/"):
-        first = client.pages(collection=collection, url_prefix=spelled, limit=1)
-        if first and first[0]["url"] == spelled:
-            return first[0]
+        if found := client.page_at(spelled, collection=collection):
+            return found
     raise NotFound(f"{page} is not indexed in the collection {collection!r}. See: footnote pages --url-prefix …")
 
 

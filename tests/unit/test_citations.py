@@ -9,9 +9,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.citations import EDGE_WORDS, WHOLE_FRAGMENT_CHARS, quote_stands, text_fragment, to_citation
+from app.citations import (
+    EDGE_WORDS,
+    WHOLE_FRAGMENT_CHARS,
+    Aged,
+    PastCitation,
+    Standing,
+    how_it_stands,
+    quote_stands,
+    text_fragment,
+    to_citation,
+)
 from app.evidence import Sentence
 from corpus.model import Chunk
+from corpus.pages import StoredText
 from tests.shelf import FETCHED_AT
 
 TEXT = "# Guide\n\nBefore it. The tower is 330 metres tall. After it."
@@ -51,6 +62,44 @@ def test_a_citation_carries_the_place_and_opens_the_page_there() -> None:
     assert (citation.number, citation.page_id, citation.chunk_id, citation.content_hash) == (3, "p1", "c1", "hash-1")
     assert (citation.quote, citation.start, citation.end, citation.fetched_at) == (QUOTE, START, START + len(QUOTE), FETCHED_AT)
     assert citation.url == "https://a.example/tower#:~:text=The%20tower%20is%20330%20metres%20tall."
+
+
+PAST = PastCitation("p1", "hash-1", START, START + len(QUOTE), QUOTE)
+
+
+@pytest.mark.parametrize(
+    ("text", "content_hash", "standing", "start"),
+    [
+        (TEXT, "hash-1", "current", START),
+        (TEXT, "hash-2", "moved", START),
+        ("New. " + TEXT, "hash-2", "moved", START + 5),
+        (TEXT[5:], "hash-2", "moved", START - 5),
+        (f"{'y' * 15}{QUOTE} {TEXT}", "hash-2", "moved", 15),
+        (f"{QUOTE}{'x' * 2 * START} {QUOTE}", "hash-2", "moved", 0),
+        (f"{QUOTE}{QUOTE}", "hash-2", "moved", len(QUOTE)),
+        (TEXT.replace("330", "331"), "hash-2", "changed", None),
+        ("", "hash-2", "changed", None),
+    ],
+    ids=["same", "elsewhere changed", "later", "earlier", "nearest", "nearest before", "nearest after", "other", "empty"],
+)
+def test_what_becomes_of_a_citation(text: str, content_hash: str, standing: str, start: int | None) -> None:
+    aged = how_it_stands(PAST, StoredText(text, content_hash, FETCHED_AT))
+    assert (aged.standing, aged.start, aged.content_hash, aged.fetched_at) == (standing, start, content_hash, FETCHED_AT)
+    assert aged.end == (None if start is None else start + len(QUOTE))
+
+
+def test_a_citation_of_a_page_that_is_gone() -> None:
+    assert how_it_stands(PAST, None) == Aged(Standing.GONE, None, None, None, None)
+
+
+@given(start=st.integers(0, 2**31), end=st.integers(0, 2**31), quote=st.text(max_size=4), text=st.text(max_size=12))
+def test_a_span_that_is_told_holds_the_quote(start: int, end: int, quote: str, text: str) -> None:
+    aged = how_it_stands(PastCitation("p1", "hash-1", start, end, quote), StoredText(text, "hash-1", FETCHED_AT))
+    if aged.start is None:
+        assert quote not in text
+    else:
+        assert text[aged.start : aged.end] == quote
+    assert (aged.standing is Standing.CURRENT) == (aged.start == start and aged.end == end)
 
 
 LONG = "One two three four five, " + "and so on with words " * 20 + "then six seven eight nine ten."
