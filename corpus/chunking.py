@@ -10,7 +10,8 @@ How it goes:
 4. Only a block too long for a chunk of its own is cut: at sentences, rows or blank lines, else at lines, else at white
    space, else between two tokens.
 
-Every chunk is embedded with its heading path, unless its span begins with that heading. Tokenisers may count a text
+Every chunk is embedded with its heading path, unless its span begins with that heading, and the later parts of a table with
+its header row, so that each cell can be told from its column. Tokenisers may count a text
 differently than the sum of its parts, so each chunk is counted as it will be embedded, and cut again if it is over.
 """
 
@@ -25,10 +26,12 @@ from typing import Protocol
 from corpus.model import Block, BlockKind, ChunkSpan, PageText
 from corpus.sentences import sentence_spans
 
-_PREFIX_SHARE = 4  # a quarter of the budget at most tells where a chunk stands
+_PREFIX_SHARE = 4  # a quarter of the budget at most tells where a chunk stands, another one what its columns are
 _LEAD_IN_TOKENS = 24
 _SENTENCE_END = re.compile(r"[.!?。！？…][\"')\]”’»」』）]*$")
 _WHITE_SPACE = re.compile(r"\s+")
+_BLANK_LINES = re.compile(r"\n(?:[^\S\n]*\n)+")
+_HEADER_ROW = re.compile(r"(?P<header>\|.*\|)\n\|(?: --- \|)+(?:\n|\Z)")
 
 
 class Tokenizer(Protocol):
@@ -54,7 +57,7 @@ def chunk_page(
     Args:
         max_tokens: longest chunk as embedded: heading path and special tokens included. The tokeniser's limit also holds.
         min_tokens: smaller sections under one parent are joined up to this.
-        overlap_tokens: how many tokens the parts of a block that had to be cut share.
+        overlap_tokens: how many tokens the parts of a block that had to be cut share; whole lines of code and tables.
     """
     return _Chunker(page, tokenizer, max_tokens, min_tokens, overlap_tokens).chunks()
 
@@ -82,6 +85,16 @@ class _Section:
         return self.blocks[-1].end
 
 
+@dataclass(frozen=True, slots=True)
+class _Table:
+    """A table with a header row, which is repeated in parts that begin after ``start``."""
+
+    start: int
+    end: int
+    header: str
+    header_tokens: int
+
+
 class _Chunker:
     def __init__(self, page: PageText, tokenizer: Tokenizer, max_tokens: int, min_tokens: int, overlap_tokens: int) -> None:
         self._page = page
@@ -94,6 +107,8 @@ class _Chunker:
         offsets = tokenizer.offsets(page.text)
         self._token_starts = [start for start, _ in offsets]
         self._token_ends = [end for _, end in offsets]
+        self._tables = [table for block in page.blocks if (table := self._table(block))]
+        self._table_starts = [table.start for table in self._tables]
         self._prefixes: dict[tuple[str, ...], tuple[str, int]] = {}
 
     def chunks(self) -> list[ChunkSpan]:
@@ -170,10 +185,10 @@ class _Chunker:
         for i, block in enumerate(section.blocks):
             begin = block.start if start is None else start
             first = self._first_to_defer(section.blocks, i, begin, budget)
-            if first and self._count(begin, block.end) > budget:
+            if first and self._load(begin, block.end) > budget:
                 yield _Span(begin, section.blocks[first - 1].end, section.path)
                 begin = section.blocks[first].start
-            if self._count(begin, block.end) > budget:
+            if self._load(begin, block.end) > budget:
                 *whole, rest = self._cut(begin, block, budget)
                 yield from (_Span(a, b, section.path) for a, b in whole)
                 begin = rest[0]
@@ -198,20 +213,40 @@ class _Chunker:
 
     def _cut(self, start: int, block: Block, budget: int) -> list[tuple[int, int]]:
         """Cut a block (and the headings before it, from ``start``) into spans of at most ``budget`` tokens."""
-        text = self._text
-        units = [block.start + a for a, _ in sentence_spans(text[block.start : block.end])]
-        line_starts = [block.start + found.end() for found in re.finditer("\n", text[block.start : block.end])]
-        if block.kind is BlockKind.TABLE:
-            units = line_starts
+        best, lines = self._places_to_cut(block)
+        is_lined = block.kind in (BlockKind.CODE, BlockKind.TABLE)  # whose lines stay whole wherever they fit
         spans: list[tuple[int, int]] = []
-        while self._count(start, block.end) > budget:
-            limit = self._token_start(self._first_token(start) + budget)
-            least = self._token_start(self._first_token(start) + budget // 4)
-            cut = _last_between(units, least, limit) or _last_between(line_starts, least, limit)
-            cut = cut or self._last_space(least, limit) or self._token_cut(start, limit)
+        while self._load(start, block.end) > budget:
+            cut = self._place_to_cut(start, best, lines, budget, is_lined=is_lined)
             spans.append((start, cut))
-            start = max(self._overlap_start(cut), start + 1) if self._overlap_tokens else cut
+            overlapping = self._overlap_start(start, cut, lines if is_lined else None)
+            is_futile = overlapping < cut and (
+                self._load(overlapping, block.end) > budget
+                and self._place_to_cut(overlapping, best, lines, budget, is_lined=is_lined) <= cut
+            )
+            start = cut if is_futile else overlapping
         return [*spans, (start, block.end)]
+
+    def _places_to_cut(self, block: Block) -> tuple[list[int], list[int]]:
+        """Where a block may be cut, best: before sentences, rows, or what follows a blank line; and before any line."""
+        text = self._text[block.start : block.end]
+        lines = [block.start + found.end() for found in re.finditer("\n", text)]
+        if block.kind is BlockKind.CODE:
+            return [block.start + found.end() for found in _BLANK_LINES.finditer(text)], lines
+        if block.kind is BlockKind.TABLE:
+            rows = lines[1:] if _HEADER_ROW.match(text) else lines  # a header and its rule are one
+            return rows, rows
+        return [block.start + a for a, _ in sentence_spans(text)], lines
+
+    def _place_to_cut(self, start: int, best: Sequence[int], lines: Sequence[int], budget: int, *, is_lined: bool) -> int:
+        token = self._first_token(start)
+        least = self._token_start(token + budget // 4)
+        limit = self._token_start(token + budget - self._header_tokens(start))
+        whole = self._token_start(token + budget)  # a row that has no room beside its header goes without
+        cut = _last_between(best, least, limit) or _last_between(lines, least, limit)
+        if not cut and is_lined:
+            cut = _last_between(lines, start, limit) or _last_between(lines, start, whole)
+        return cut or self._last_space(least, limit) or self._token_cut(start, limit)
 
     def _last_space(self, least: int, limit: int) -> int | None:
         return max((found.end() for found in _WHITE_SPACE.finditer(self._text, least, limit)), default=None)
@@ -227,9 +262,13 @@ class _Chunker:
         following = bisect_left(self._token_starts, max(limit, start + 1))
         return self._token_start(following)
 
-    def _overlap_start(self, cut: int) -> int:
-        """The start of a word about ``overlap_tokens`` before the cut."""
-        earliest = self._token_start(max(0, self._first_token(cut) - self._overlap_tokens))
+    def _overlap_start(self, start: int, cut: int, lines: Sequence[int] | None) -> int:
+        """The start of a word about ``overlap_tokens`` before the cut, after ``start``; of one of the ``lines`` if given."""
+        if not self._overlap_tokens:
+            return cut
+        earliest = max(self._token_start(max(0, self._first_token(cut) - self._overlap_tokens)), start + 1)
+        if lines is not None:
+            return next((line for line in lines[bisect_left(lines, earliest) :] if line <= cut), cut)
         space = _WHITE_SPACE.search(self._text, earliest, cut)
         return space.end() if space else cut
 
@@ -244,10 +283,29 @@ class _Chunker:
     def _count(self, start: int, end: int) -> int:
         return bisect_left(self._token_starts, end) - bisect_left(self._token_starts, start)
 
+    def _load(self, start: int, end: int) -> int:
+        """The tokens of a span, with those of the header row that it needs."""
+        return self._count(start, end) + self._header_tokens(start)
+
     def _fits(self, start: int, end: int, path: tuple[Block, ...]) -> bool:
         return self._count(start, end) + self._prefix(path)[1] <= self._room
 
     # Context
+
+    def _table(self, block: Block) -> _Table | None:
+        found = _HEADER_ROW.match(self._text, block.start, block.end) if block.kind is BlockKind.TABLE else None
+        tokens = self._count(block.start, found.end("header")) if found else 0
+        is_short = found and tokens * _PREFIX_SHARE <= self._room
+        return _Table(block.start, block.end, f"{found['header']}\n", tokens) if found and is_short else None
+
+    def _split_table(self, start: int) -> _Table | None:
+        """The table that a span from ``start`` begins in the midst of."""
+        i = bisect_left(self._table_starts, start) - 1
+        return self._tables[i] if i >= 0 and start < self._tables[i].end else None
+
+    def _header_tokens(self, start: int) -> int:
+        table = self._split_table(start)
+        return table.header_tokens if table else 0
 
     def _heading_texts(self, path: tuple[Block, ...]) -> tuple[str, ...]:
         texts = tuple(self._text[h.start : h.end].lstrip("#").strip() for h in path)
@@ -290,10 +348,11 @@ class _Chunker:
         yield from self._fitted(_Span(middle, end, span.path))
 
     def _embedded(self, start: int, end: int, path: tuple[Block, ...]) -> tuple[str, int]:
-        """What the embedder sees, and its length in tokens. The context goes first if the text alone fills the model."""
+        """What the embedder sees, and its length in tokens. The context goes if the text alone fills the model."""
         text = self._text[start:end]
         context = self._prefix(tuple(h for h in path if h.start < start))[0]
-        for embed_text in (context + text, text):
+        table = self._split_table(start)
+        for embed_text in (context + (table.header if table else "") + text, context + text, text):
             tokens = len(self._tokenizer.offsets(embed_text)) + self._tokenizer.special_tokens
             if tokens <= self._max_tokens:
                 break

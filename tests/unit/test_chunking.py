@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
@@ -84,6 +85,7 @@ def check(page: PageText, chunks: list[ChunkSpan], max_tokens: int) -> None:
         assert chunk.token_count == len(minilm().offsets(chunk.embed_text)) + 2 <= max_tokens
         covered[chunk.start : chunk.end] = b"\1" * len(piece)
     assert [(c.start, c.end) for c in chunks] == sorted((c.start, c.end) for c in chunks)
+    assert all(before.end < after.end for before, after in pairwise(chunks)), "a chunk holds nothing of its own"
     for block in page.blocks:
         if block.kind is not BlockKind.HEADING:
             assert all(covered[i] or page.text[i].isspace() for i in range(block.start, block.end))
@@ -176,6 +178,53 @@ def test_a_block_too_long_is_cut_at_the_best_place(content: str, separator: str)
         assert page.text[before.end : after.start].isspace() or before.end == after.start
 
 
+def rows_of(count: int, words: int = 4) -> list[list[str]]:
+    return [["Option name", "What it does"], *([f"option {i}", "some words here " * words] for i in range(count))]
+
+
+def test_a_tables_header_is_repeated_in_what_is_embedded_of_each_part() -> None:
+    page = page_of(("#", "Guide"), sentences(3), ("table", rows_of(60)), sentences(1))
+    chunks = chunked(page)
+    table = page.blocks[-2]
+    parts = [c for c in chunks if table.start < c.start < table.end]
+    assert len(parts) > 3
+    for part in parts:
+        assert part.embed_text.startswith("Guide\n| Option name | What it does |\n| option ")
+        assert page.text[part.start : part.end].count("Option name") == 0
+    assert sum(c.embed_text.count("| Option name |") for c in chunks) == len(parts) + 1
+
+
+def test_a_header_too_long_to_repeat_and_a_row_too_long_to_share() -> None:
+    wide = page_of(("table", [["name " * 60, "what"], *[["a", "some words " * 5]] * 40]))
+    assert sum(c.embed_text.count("name name") > 0 for c in chunked(wide)) == 1
+    row = ["long", "word " * 190]
+    tall = page_of(("table", [["Option name", "What it does"], ["a", "b"], row, ["c", "d"]]), title="")
+    written = f"| long | {('word ' * 190).strip()} |"
+    assert any(text == written for text in texts(tall, chunked(tall)))
+
+
+def test_parts_of_code_begin_at_lines_and_rather_after_blank_ones() -> None:
+    code = "\n\n".join(f"def f{i}(a, b):\n    c = a + b\n    return c * {i}" for i in range(30))
+    page = page_of(("code", code))
+    for overlap in (0, 20):
+        pieces = texts(page, chunked(page, overlap_tokens=overlap))
+        assert len(pieces) > 2
+        assert all(piece.startswith("def") for piece in pieces[1:] if not overlap)
+        for piece in pieces:
+            assert all(line in page.text.split("\n") or f"    {line}" in page.text.split("\n") for line in piece.split("\n"))
+    dense = page_of(("code", "\n".join(f"call_number_{i}(with_argument={i})" for i in range(80))))
+    assert all(piece.lstrip("`\n").startswith("call_number_") for piece in texts(dense, chunked(dense)))
+
+
+def test_parts_of_a_table_overlap_by_rows() -> None:
+    page = page_of(("table", rows_of(40, words=2)))
+    chunks = chunked(page, overlap_tokens=25)
+    for before, after in pairwise(chunks):
+        assert after.start < before.end
+        assert page.text[after.start - 1] == "\n"
+        assert page.text[after.start :].startswith("| option")
+
+
 def test_parts_of_a_block_share_the_overlap() -> None:
     page = page_of("word and more " * 300)
     for before, after in pairwise(chunked(page, overlap_tokens=20)):
@@ -224,6 +273,36 @@ PARTS = st.one_of(
     st.builds(lambda n: ("table", [["a", "b"]] * (n + 1)), st.integers(1, 60)),
     st.builds(lambda n: ("##", "h" * n), st.integers(1, 300)),
 )
+
+
+CELLS = st.text(st.sampled_from("ab |漢.,"), max_size=200)
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    st.lists(st.lists(CELLS, min_size=2, max_size=2), min_size=2, max_size=25),
+    st.integers(40, 120),
+    st.integers(0, 30),
+    st.booleans(),
+)
+def test_any_table_keeps_its_rows_and_repeats_its_header(rows: list[list[str]], most: int, overlap: int, leads: bool) -> None:
+    page = page_of(*[sentences(3)] * leads, ("table", rows), sentences(2), title="T")
+    block = next(b for b in page.blocks if b.kind is BlockKind.TABLE)
+    header, rule, *written = page.text[block.start : block.end].split("\n")
+    head = f"{header}\n{rule}"
+    starts = {block.start + found.end() for found in re.finditer("\n", page.text[block.start : block.end])}
+    room = most - 2
+    for chunk in chunked(page, max_tokens=most, overlap_tokens=overlap):
+        if not block.start < chunk.start < block.end:
+            continue
+        first = page.text[chunk.start : block.end].split("\n")[0]
+        load = sum(len(minilm().offsets(text)) for text in ("T\n", header, first))
+        if chunk.start in starts and len(minilm().offsets(header)) * 4 <= room and load <= room:
+            assert chunk.embed_text.startswith(f"T\n{header}\n")
+        if chunk.start not in starts:  # only a row that has no chunk to itself is cut
+            assert any(row.endswith(first) and len(minilm().offsets(row)) + 1 > room // 2 for row in written) or (
+                first in head and len(minilm().offsets(head)) + 1 > room // 2
+            )
 
 
 @settings(max_examples=150, deadline=None)
