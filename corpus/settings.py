@@ -81,10 +81,14 @@ class IngestSettings(Section):
     )
     respect_robots: bool = Field(True, description="Obey robots.txt (RFC 9309). Turn off only for sites you own.")
     delay_s: float = Field(
-        0.5, ge=0, le=60, description="Least pause between two requests to one host (robots.txt may ask for more)."
+        0.5,
+        ge=0,
+        le=60,
+        description="Least pause between two requests to one host. It grows with the time that the host takes to answer, and "
+        "robots.txt may ask for more. 0, for hosts of your own, pauses only where robots.txt or Retry-After ask for it.",
     )
     max_crawl_delay_s: float = Field(
-        30.0, ge=0, description="Longest Crawl-delay that is honoured; sites asking for more are paced at this."
+        30.0, ge=0, description="Longest pause between two requests, whatever Crawl-delay or a slow host ask for."
     )
     concurrency: int = Field(4, ge=1, le=64, description="Pages of one job worked on at once (one request per host at a time).")
     connect_timeout_s: float = Field(10.0, gt=0, le=120, description="Longest wait for a connection.")

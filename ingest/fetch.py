@@ -33,6 +33,7 @@ from ingest.urls import UrlParts, check_url, resolve_link, split_url
 
 _REDIRECTS = {301, 302, 303, 307, 308}
 _TRANSIENT_STATUS = {408, 425, 429}  # and every 5xx
+_OVERLOADED_STATUS = {429, 503}
 _CHARSET = re.compile(r";\s*charset\s*=\s*[\"']?([^\s\"';]+)", re.IGNORECASE)
 _SECONDS = re.compile(r"[0-9]{1,9}")
 
@@ -94,7 +95,7 @@ class Fetcher:
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        self.politeness = Politeness(delay_s=settings.delay_s, clock=clock, sleep=sleep)
+        self.politeness = Politeness(delay_s=settings.delay_s, max_delay_s=settings.max_crawl_delay_s, clock=clock, sleep=sleep)
         self._settings = settings
         self._clock = clock
         self._now = now
@@ -206,6 +207,7 @@ class Fetcher:
     ) -> _Hop:
         """One request and its answer; every failure of the network beneath becomes one of ours."""
         where = parts.origin + parts.target
+        started_s = self._clock()
         try:
             async with (
                 asyncio.timeout(remaining_s),
@@ -218,8 +220,11 @@ class Fetcher:
                     extensions={"timeout": {"connect": self._settings.connect_timeout_s}},  # of the TLS handshake
                 ) as answer,
             ):
+                is_overloaded = answer.status in _OVERLOADED_STATUS
+                self.politeness.answered(parts.host, answer_s=self._clock() - started_s, is_overloaded=is_overloaded)
                 return await self._receive(answer, parts.host, where, limit_bytes, truncate)
         except (TimeoutError, httpcore2.TimeoutException) as exc:
+            self.politeness.answered(parts.host, answer_s=self._clock() - started_s, is_overloaded=True)
             raise TransientError(f"{where} did not answer in time. It is tried again later.", reason="timeout") from exc
         except httpcore2.ConnectError as exc:
             raise _connect_failure(exc, where) from exc

@@ -1,4 +1,8 @@
-"""Per-host pacing: one request in flight per host, and a pause between the starts of two."""
+"""Per-host pacing: one request in flight per host, and a pause between the starts of two.
+
+The pause follows the host: an answer is to take a fifth of it at most, so that a host that answers slowly is asked seldom,
+and it doubles whenever the host says, or shows, that it has too much to do.
+"""
 
 from __future__ import annotations
 
@@ -8,12 +12,16 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
+PAUSE_PER_ANSWER = 5.0  # a host is busy with us for a fifth of the time
+LEAST_BACK_OFF_S = 1.0  # after the first sign that a host has too much to do
+
 _MAX_IDLE_HOSTS = 1_000  # remembered before idle ones are forgotten
 
 
 @dataclass(slots=True)
 class _Host:
     delay_s: float
+    adaptive_s: float = 0.0
     last_start_s: float = float("-inf")
     not_before_s: float = float("-inf")
     users: int = 0
@@ -21,14 +29,27 @@ class _Host:
 
     @property
     def ready_s(self) -> float:
-        return max(self.last_start_s + self.delay_s, self.not_before_s)
+        return max(self.last_start_s + self.pause_s, self.not_before_s)
+
+    @property
+    def pause_s(self) -> float:
+        return max(self.delay_s, self.adaptive_s)
+
+
+def adapted_pause_s(pause_s: float, *, answer_s: float, is_overloaded: bool, longest_s: float) -> float:
+    """The pause after an answer that took ``answer_s``, where it was ``pause_s`` before. Half of the way at a time, so that
+    one slow page doesn't count for all; up to ``longest_s``."""
+    wanted_s = max(2 * pause_s, LEAST_BACK_OFF_S) if is_overloaded else (pause_s + PAUSE_PER_ANSWER * answer_s) / 2
+    return min(wanted_s, longest_s)
 
 
 class Politeness:
     """Hands out turns, host by host and first come, first served.
 
     Args:
-        delay_s: least time between the starts of two requests to one host, unless :meth:`set_delay` says otherwise.
+        delay_s: least time between the starts of two requests to one host, unless :meth:`set_delay` says otherwise. 0 also
+            turns off what follows the host's answers, for hosts of one's own.
+        max_delay_s: how far the pause may grow with the host's answers.
         clock: seconds from any origin, never going back.
         sleep: waits that many seconds of ``clock``.
     """
@@ -37,10 +58,12 @@ class Politeness:
         self,
         *,
         delay_s: float,
+        max_delay_s: float = 30.0,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._delay_s = delay_s
+        self._max_delay_s = max_delay_s
         self._clock = clock
         self._sleep = sleep
         self._hosts: dict[str, _Host] = {}
@@ -48,7 +71,7 @@ class Politeness:
     def delay_for(self, host: str) -> float:
         """Seconds between the starts of two requests to ``host``."""
         state = self._hosts.get(host)
-        return self._delay_s if state is None else state.delay_s
+        return self._delay_s if state is None else state.pause_s
 
     def set_delay(self, host: str, delay_s: float) -> None:
         """Pace ``host`` at ``delay_s`` (a Crawl-delay, say), counted from the last request's start.
@@ -61,6 +84,15 @@ class Politeness:
         """Start nothing at ``host`` for ``wait_s`` seconds from now: it asked for that (Retry-After, RFC 9110)."""
         state = self._state(host)
         state.not_before_s = max(state.not_before_s, self._clock() + wait_s)
+
+    def answered(self, host: str, *, answer_s: float, is_overloaded: bool) -> None:
+        """Pace ``host`` by what its last answer took, or showed (429, 503, no answer at all)."""
+        if self._delay_s == 0:
+            return
+        state = self._state(host)
+        state.adaptive_s = adapted_pause_s(
+            state.pause_s, answer_s=answer_s, is_overloaded=is_overloaded, longest_s=self._max_delay_s
+        )
 
     @asynccontextmanager
     async def turn(self, host: str) -> AsyncIterator[None]:

@@ -1,6 +1,7 @@
 """The fetcher against a site that misbehaves, and against one that must never be reached."""
 
 import asyncio
+import contextlib
 import gzip
 import socket
 import ssl
@@ -663,6 +664,41 @@ async def test_retry_after_is_told_and_kept(site: ScriptedSite) -> None:
         assert caught.value.retry_after_s == 120
         assert (await fetcher.fetch(site.url(), accept="*/*")).body == b"back"
     assert pauses == [30]
+
+
+@pytest.mark.parametrize(
+    ("reply", "pause_s"),
+    [(page(b""), 5.25), (status(404), 5.25), (status(503), 1.0), (status(429), 1.0), (page(b"", content_encoding="br"), 5.25)],
+)
+async def test_the_pace_follows_the_host(site: ScriptedSite, reply: Any, pause_s: float) -> None:
+    now_s = 0.0
+    pauses: list[float] = []
+
+    async def sleep(wait_s: float) -> None:
+        nonlocal now_s
+        pauses.append(wait_s)
+        now_s += wait_s
+
+    async def two_seconds_later(request: Any, writer: asyncio.StreamWriter) -> None:
+        nonlocal now_s
+        now_s += 2.0
+        await reply(request, writer)
+
+    site.script("/", two_seconds_later, page(b""))
+    async with Fetcher(settings=allowing(PUBLIC_IP, delay_s=0.5), clock=lambda: now_s, sleep=sleep) as fetcher:
+        with contextlib.suppress(IngestError):
+            await fetcher.fetch(site.url(), accept="*/*")
+        await fetcher.fetch(site.url(), accept="*/*")
+        assert fetcher.politeness.delay_for(PUBLIC_IP) >= 0.5
+    assert sum(pauses) == max(0.0, pause_s - 2.0)
+
+
+async def test_a_host_that_does_not_answer_is_given_time(site: ScriptedSite) -> None:
+    site.script("/", stall())
+    async with Fetcher(settings=allowing(PUBLIC_IP, delay_s=0.1, fetch_deadline_s=0.2)) as fetcher:
+        with pytest.raises(TransientError):
+            await fetcher.fetch(site.url(), accept="*/*")
+        assert fetcher.politeness.delay_for(PUBLIC_IP) == 1.0
 
 
 NOW = datetime(2024, 5, 6, 12, tzinfo=UTC)

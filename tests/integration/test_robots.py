@@ -10,7 +10,7 @@ import pytest
 from corpus.errors import ForbiddenAddress
 from corpus.settings import IngestSettings
 from ingest.fetch import Fetcher
-from ingest.robots import CACHE_S, MAX_ROBOTS_BYTES, UNREACHABLE_CACHE_S, Robots, Verdict, product_token
+from ingest.robots import CACHE_S, MAX_ROBOTS_BYTES, UNREACHABLE_CACHE_MAX_S, UNREACHABLE_CACHE_S, Robots, Verdict, product_token
 from tests.scripted_site import PUBLIC_IP, Reply, ScriptedSite, canary, page, raw, redirect, reset, status
 
 
@@ -93,6 +93,21 @@ async def test_unreachable_means_nothing_is_allowed_for_now(
     clock.now_s += UNREACHABLE_CACHE_S
     assert await robots.allowed(site.url("/any")) == ALLOWED
     assert await robots.allowed(site.url("/x")) == DISALLOWED
+
+
+@pytest.mark.parametrize("code", [429, 503])
+@pytest.mark.parametrize(
+    ("asked", "deferred_s"), [("120", 120.0), ("86400", UNREACHABLE_CACHE_MAX_S), ("1", UNREACHABLE_CACHE_S)]
+)
+async def test_who_is_asked_to_wait_waits(site: ScriptedSite, clock: Clock, code: int, asked: str, deferred_s: float) -> None:
+    site.script("/robots.txt", status(code, retry_after=asked), text(""))
+    async with robots_for(clock, max_crawl_delay_s=0.0) as robots:
+        assert await robots.allowed(site.url("/")) == Verdict(False, "robots_unreachable", retry_after_s=deferred_s)
+        clock.now_s += deferred_s - 1
+        assert await robots.allowed(site.url("/")) == Verdict(False, "robots_unreachable", retry_after_s=1.0)
+        assert len(site.requests) == 1
+        clock.now_s += 1
+        assert await robots.allowed(site.url("/")) == ALLOWED
 
 
 async def test_kept_for_a_day(site: ScriptedSite, robots: Robots, clock: Clock) -> None:

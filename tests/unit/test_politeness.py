@@ -2,8 +2,10 @@ import asyncio
 import contextlib
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from ingest.politeness import Politeness
+from ingest.politeness import LEAST_BACK_OFF_S, PAUSE_PER_ANSWER, Politeness, adapted_pause_s
 
 
 class FakeTime:
@@ -65,6 +67,46 @@ async def test_hold_off(politeness: Politeness, time: FakeTime) -> None:
     politeness.hold_off("h", 30.0)
     politeness.hold_off("h", 1.0)  # does not shorten the first
     assert await starts(politeness, time, "h", 2) == [130, 132]
+
+
+async def test_a_slow_host_is_asked_seldom_and_a_quick_one_as_before(politeness: Politeness, time: FakeTime) -> None:
+    for _ in range(20):
+        async with politeness.turn("slow"):
+            time.now_s += 1.0
+        politeness.answered("slow", answer_s=1.0, is_overloaded=False)
+    assert politeness.delay_for("slow") == pytest.approx(PAUSE_PER_ANSWER, rel=0.01)
+    begun, _, ended = await starts(politeness, time, "slow", 3)
+    assert ended - begun == pytest.approx(2 * PAUSE_PER_ANSWER, rel=0.01)
+    politeness.answered("quick", answer_s=0.01, is_overloaded=False)
+    assert politeness.delay_for("quick") == 2.0
+    for _ in range(20):
+        politeness.answered("slow", answer_s=0.01, is_overloaded=False)
+    assert politeness.delay_for("slow") == 2.0
+
+
+async def test_an_overloaded_host_is_left_alone_ever_longer_but_not_for_ever(time: FakeTime) -> None:
+    politeness = Politeness(delay_s=0.5, max_delay_s=30.0, clock=time.clock, sleep=time.sleep)
+    pauses = []
+    for _ in range(8):
+        politeness.answered("h", answer_s=0.1, is_overloaded=True)
+        pauses.append(politeness.delay_for("h"))
+    assert pauses == [1, 2, 4, 8, 16, 30, 30, 30]
+    politeness.set_delay("h", 10.0)  # a Crawl-delay doesn't shorten it
+    assert politeness.delay_for("h") == 30
+
+
+async def test_without_a_delay_a_hosts_answers_do_not_count(time: FakeTime) -> None:
+    politeness = Politeness(delay_s=0.0, clock=time.clock, sleep=time.sleep)
+    politeness.answered("h", answer_s=9.0, is_overloaded=True)
+    assert politeness.delay_for("h") == 0
+
+
+@given(*[st.floats(0, 1e6)] * 3, st.booleans())
+def test_the_pause_is_bounded(pause_s: float, answer_s: float, longest_s: float, is_overloaded: bool) -> None:
+    adapted_s = adapted_pause_s(pause_s, answer_s=answer_s, is_overloaded=is_overloaded, longest_s=longest_s)
+    assert 0 <= adapted_s <= longest_s
+    if is_overloaded:
+        assert adapted_s >= min(longest_s, LEAST_BACK_OFF_S, pause_s + 1)
 
 
 async def test_one_in_flight_per_host_and_first_come_first_served() -> None:
