@@ -119,6 +119,17 @@ class IngestSettings(Section):
     )
     max_attempts: int = Field(3, ge=1, le=20, description="Tries of one URL when the failure is transient.")
     parse_timeout_s: float = Field(20.0, gt=0, le=600, description="Longest time one page may take to parse.")
+    render: Literal["never", "when_empty", "always"] = Field(
+        "never",
+        description="Which HTML pages are rendered by Chromium (the extra `browser`): never, when_empty (those without text of "
+        "their own) or always. Each request it makes goes through the guarded fetcher.",
+    )
+    render_deadline_s: float = Field(30.0, gt=0, le=600, description="Longest time one page may take to render.")
+    render_max_requests: int = Field(60, ge=0, le=1_000, description="Scripts, styles and data that one rendered page may fetch.")
+    browser_path: str = Field("", description="Chromium's name or path; empty: the one found on PATH.")
+    browser_sandbox: bool = Field(
+        True, description="Chromium's own sandbox. It can't be had as root, nor in most containers: turn it off there."
+    )
     parse_memory_bytes: int = Field(1_500_000_000, ge=100_000_000, description="Memory limit of the parsing process.")
 
 

@@ -25,6 +25,8 @@ from ingest.urls import normalise, same_site, split_url
 MAX_REFRESHES = 3
 MAX_REFRESH_WORDS = 30  # "You are being redirected. If nothing happens, click here": no text of its own
 
+HTML_TYPES = ("text/html", "application/xhtml+xml", None)
+
 
 @dataclass(frozen=True, slots=True)
 class KnownPage:
@@ -90,15 +92,30 @@ class Parser(Protocol):
     ) -> ExtractedPage: ...
 
 
+class PageRenderer(Protocol):
+    always: bool
+
+    async def render(self, response: Response) -> bytes: ...
+
+
 class Visitor:
     def __init__(
-        self, *, fetcher: Fetcher, robots: Robots, parser: Parser, tokenizer: Tokenizer, index: IndexSettings, user_agent: str
+        self,
+        *,
+        fetcher: Fetcher,
+        robots: Robots,
+        parser: Parser,
+        tokenizer: Tokenizer,
+        index: IndexSettings,
+        user_agent: str,
+        renderer: PageRenderer | None = None,
     ) -> None:
         self._fetcher = fetcher
         self._robots = robots
         self._parser = parser
         self._tokenizer = tokenizer
         self._index = index
+        self._renderer = renderer
         self._product = product_token(user_agent).lower()
 
     async def visit(
@@ -158,17 +175,24 @@ class Visitor:
         raise PermanentError(f"{url} refreshes to other pages more than {MAX_REFRESHES} times.", reason="too_many_redirects")
 
     async def _extract(self, response: Response) -> ExtractedPage:
+        """What the page holds; where scripts make it and a browser is there to run them, what it then holds."""
+        renderer = self._renderer if response.content_type in HTML_TYPES else None
         try:
-            return await self._parser.extract(
-                response.body,
-                url=response.final_url,
-                content_type=response.content_type,
-                charset=response.charset,
-                bot_name=self._product,
-            )
+            if renderer is None or not renderer.always:
+                try:
+                    return await self._parse(response, response.body, response.content_type, response.charset)
+                except PermanentError as exc:
+                    if exc.reason != "no_text" or renderer is None:
+                        raise
+            return await self._parse(response, await renderer.render(response), "text/html", "utf-8")
         except IngestError as exc:
             exc.details.update(asdict(_facts(response)))
             raise
+
+    async def _parse(self, response: Response, body: bytes, content_type: str | None, charset: str | None) -> ExtractedPage:
+        return await self._parser.extract(
+            body, url=response.final_url, content_type=content_type, charset=charset, bot_name=self._product
+        )
 
     async def _canonical(self, named: str, url: str, may_move_to: Callable[[str], bool]) -> str | None:
         """The canonical URL that a page names, if it is another of the same site that the job may visit: nobody else can say

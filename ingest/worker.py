@@ -27,6 +27,7 @@ from corpus.jobs import APPLICATION, APPLICATION_VERSION, QUEUE, WORKFLOW, enque
 from corpus.model import JobState
 from corpus.opening import Corpus
 from corpus.sources import fire_due
+from ingest.browser import Renderer
 from ingest.crawl import DISK_FULL, DISK_FULL_PAUSE_S, Crawler
 from ingest.fetch import Fetcher
 from ingest.parsing import ParserPool
@@ -98,6 +99,9 @@ class IngestWorker:
             )
         )
         robots = Robots(settings=settings.ingest, fetcher=fetcher)
+        renderer = None
+        if settings.ingest.render != "never":
+            renderer = await enter(Renderer(fetcher=fetcher, robots=robots, settings=settings.ingest))
         writer = GenerationWriter(database=database, index=self._corpus.index, embedder=embedder)
         visitor = Visitor(
             fetcher=fetcher,
@@ -106,6 +110,7 @@ class IngestWorker:
             tokenizer=embedder.tokenizer,
             index=settings.index,
             user_agent=settings.ingest.user_agent,
+            renderer=renderer,
         )
         self._database = database
         self._crawler = Crawler(
