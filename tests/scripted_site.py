@@ -44,10 +44,12 @@ Reply = Callable[[Request, asyncio.StreamWriter], Awaitable[None]]
 class ScriptedSite:
     """See the module's docstring. ``name`` is the host that its URLs show, the IP address unless given."""
 
-    def __init__(self, *, ip: str = PUBLIC_IP, name: str | None = None, ssl_context: ssl.SSLContext | None = None) -> None:
+    def __init__(
+        self, *, ip: str = PUBLIC_IP, port: int = 0, name: str | None = None, ssl_context: ssl.SSLContext | None = None
+    ) -> None:
         self.ip = ip
         self.name = name or ip
-        self.port = 0
+        self.port = port
         self.connections = 0
         self.requests: list[Request] = []
         self._scripts: dict[str, list[Reply]] = {}
@@ -56,7 +58,7 @@ class ScriptedSite:
         self._open: set[asyncio.Task[None]] = set()
 
     async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._accept, self.ip, 0, ssl=self._ssl_context)
+        self._server = await asyncio.start_server(self._accept, self.ip, self.port, ssl=self._ssl_context)
         self.port = self._server.sockets[0].getsockname()[1]
         return self
 
@@ -116,9 +118,9 @@ class ScriptedSite:
         return replies.pop(0) if len(replies) > 1 else replies[0]
 
 
-def canary() -> ScriptedSite:
+def canary(*, port: int = 0) -> ScriptedSite:
     """A site that must see no connection at all."""
-    return ScriptedSite(ip=FORBIDDEN_IP)
+    return ScriptedSite(ip=FORBIDDEN_IP, port=port)
 
 
 def raw(data: bytes) -> Reply:
