@@ -117,6 +117,12 @@ class IngestSettings(Section):
     max_date_variants: int = Field(
         400, ge=1, le=1_000_000, description="Links that differ only in a date in their path that one job follows."
     )
+    keep_jobs_days: int = Field(
+        90,
+        ge=1,
+        le=36_500,
+        description="How long the log of a finished job is kept. The newest job of each source stays, however old.",
+    )
     max_attempts: int = Field(3, ge=1, le=20, description="Tries of one URL when the failure is transient.")
     parse_timeout_s: float = Field(20.0, gt=0, le=600, description="Longest time one page may take to parse.")
     render: Literal["never", "when_empty", "always"] = Field(

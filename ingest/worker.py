@@ -13,7 +13,7 @@ import threading
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from concurrent.futures import Future
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Self, TypeVar
 
 from dbos import DBOS, DBOSClient, DBOSConfig
@@ -26,6 +26,7 @@ from corpus.generations import GenerationWriter
 from corpus.jobs import APPLICATION, APPLICATION_VERSION, QUEUE, WORKFLOW, enqueue_options, ready, workflow_id
 from corpus.model import JobState
 from corpus.opening import Corpus
+from corpus.retention import forget_jobs
 from corpus.sources import fire_due
 from ingest.browser import Renderer
 from ingest.crawl import DISK_FULL, DISK_FULL_PAUSE_S, Crawler
@@ -44,6 +45,7 @@ EXECUTOR = "embedded"
 JOBS_AT_ONCE = 4
 QUEUE_POLL_S = 0.2
 DISPATCH_EVERY_S = 1.0
+FORGET_EVERY = timedelta(days=1)
 # Recovery is what durability is for; DBOS would give a job up after 100 of them.
 MAX_RECOVERIES = 1_000_000
 
@@ -64,6 +66,7 @@ class IngestWorker:
         self._stopping = threading.Event()
         self._leaving = asyncio.Event()  # as _stopping, for the worker's own loop
         self._dispatching: Future[None] | None = None
+        self._forget_at: datetime | None = None
         self._database: Database
         self._crawler: Crawler
 
@@ -231,12 +234,27 @@ class IngestWorker:
                         await asyncio.to_thread(client.enqueue, enqueue_options(job_id, run), job_id, run)
                         enqueued.add((job_id, run))
                     enqueued &= waiting
+                    await self._forget_old_jobs(client)
                 except (FootnoteError, SQLAlchemyError) as exc:  # a full disk, say: schedules must outlive it
                     log.error("due jobs wait, as the queue or the database fails: %s", exc)
                     await self._rest(DISK_FULL_PAUSE_S)
                 await self._rest(DISPATCH_EVERY_S)
         finally:
             await asyncio.to_thread(client.destroy)
+
+    async def _forget_old_jobs(self, client: DBOSClient) -> None:
+        """At the start, and once a day."""
+        now = self._clock()
+        if self._forget_at is not None and now < self._forget_at:
+            return
+
+        async def forget_workflows(jobs: Sequence[tuple[str, int]]) -> None:
+            ids = [workflow_id(job_id, run) for job_id, runs in jobs for run in range(1, runs + 1)]
+            await asyncio.to_thread(client.delete_workflows, ids)
+
+        keep = timedelta(days=self._corpus.settings.ingest.keep_jobs_days)
+        await forget_jobs(self._database, ended_before=now - keep, before_row_goes=forget_workflows)
+        self._forget_at = now + FORGET_EVERY
 
     async def _recorded(self) -> set[tuple[str, int]]:
         now = self._clock()

@@ -229,3 +229,35 @@ async def test_a_due_source_is_run_once_however_late(works: Works) -> None:
         assert (await works.until(jobs[0].id, JobState.SUCCEEDED)).urls == {UrlState.UNCHANGED: 1}
         await asyncio.sleep(2 * DISPATCH_EVERY_S)
     assert [job.source_id for job in await works.jobs.list()] == [jobs[0].source_id] * 2
+
+
+async def test_old_jobs_are_forgotten_at_the_start_and_once_a_day(works: Works) -> None:
+    """By the queue too, which would grow as well."""
+    works.site.script("/a", page(html("one")), page(html("one")), page(html("one")), page(html("one")))
+    now = utc_now()
+    async with works.worker(clock=lambda: now):
+        jobs = [await works.submit("/a") for _ in range(3)]
+        await works.until(jobs[-1], JobState.SUCCEEDED)
+
+        async def known() -> list[str]:
+            return [job.id for job in await works.jobs.list()]
+
+        async def until_forgotten(job_id: str) -> None:
+            for _ in range(300):
+                if job_id not in await known():
+                    return
+                await asyncio.sleep(0.1)
+            raise AssertionError("it was never forgotten")
+
+        await works.set_job(jobs[0], finished_at=now - timedelta(days=91))
+        assert sorted(await known()) == sorted(jobs)
+        now += timedelta(hours=25)
+        await until_forgotten(jobs[0])
+    await works.set_job(jobs[1], finished_at=now - timedelta(days=91))
+    async with works.worker(clock=lambda: now):
+        await until_forgotten(jobs[1])
+    assert await known() == [jobs[2]]
+    client = await asyncio.to_thread(DBOSClient, system_database_url=works.shelf.corpus.queue_url, lazy=True)
+    workflows = await asyncio.to_thread(client.list_workflows)
+    await asyncio.to_thread(client.destroy)
+    assert [workflow.workflow_id for workflow in workflows] == [jobs[2]]
