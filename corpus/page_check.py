@@ -99,7 +99,7 @@ def broken_chunks(page: StoredPage) -> str | None:
             return f"Chunk {chunk.ordinal} has another chunk's id."
         if not 0 <= chunk.start < chunk.end <= len(page.text):
             return f"Chunk {chunk.ordinal} is said to stand at {chunk.start} to {chunk.end} of {len(page.text)} characters."
-        if page.text[chunk.start : chunk.end] not in chunk.embed_text:
+        if not chunk.embed_text.endswith(page.text[chunk.start : chunk.end]):  # only context comes before
             return f"What was embedded for chunk {chunk.ordinal} isn't what stands there."
     return None
 

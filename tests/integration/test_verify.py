@@ -94,6 +94,9 @@ async def test_a_sound_corpus_is_clean(shelf: Shelf) -> None:
     await assert_clean(shelf)
     report = await verifier(shelf).verify(repair=True)
     assert (report.differences, report.mended, report.pages, report.chunks) == (0, 0, 3, 4)
+    rows = "\n".join(f"| {i} | row number {i} |" for i in range(150))
+    lines = "\n".join(f"call(number={i})" for i in range(150))
+    await shelf.put("https://h/long", "# Table", f"| id | name |\n| --- | --- |\n{rows}", "## Code", f"```\n{lines}\n```")
     await assert_clean(shelf)
 
 
