@@ -33,6 +33,8 @@ NETWORK_MODULES = (
     "websocket",
     "grpc",
     "pycurl",
+    "playwright",
+    "selenium",
 )
 NETWORK_CALLS = (
     "open_connection",
@@ -55,6 +57,8 @@ ALLOWED = {
     "ingest/guard.py": {"socket", "httpcore2", "getaddrinfo"},
     "ingest/metering.py": {"ssl", "httpcore2"},
     "ingest/fetch.py": {"ssl", "httpcore2", "httpx2"},
+    # The browser, whose requests the fetcher answers, and the socket that is its dead end.
+    "ingest/browser.py": {"socket", "playwright"},
     # Footnote's own service: its command line's client, and the ports it listens on.
     "footnote/client.py": {"httpx2"},
     "footnote/doctor.py": {"socket"},
