@@ -13,7 +13,7 @@ from fastapi import FastAPI
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from app.errors import BodyLimit, install_error_handlers
-from app.routes import ask, citations, health, ingest, jobs, pages, search, verify
+from app.routes import ask, citations, health, ingest, jobs, pages, search, sources, verify
 from app.state import Companion, Readiness, open_service
 from corpus.settings import ServerSettings, Settings
 
@@ -60,7 +60,7 @@ def create_app(
     # A page that a name of its own resolves to this address (DNS rebinding) must not speak to us in its visitor's browser.
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=allowed_hosts(settings.server))
     install_error_handlers(app)
-    for routes in (ask, citations, search, ingest, jobs, pages, verify, health):
+    for routes in (ask, citations, search, ingest, jobs, sources, pages, verify, health):
         app.include_router(routes.router)
     return app
 

@@ -7,15 +7,16 @@ from datetime import datetime
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 
 from app.answering import Answer, AnswerState
 from app.citations import Aged, Citation, Standing
-from corpus.jobs import JobStatus, UrlOutcome
-from corpus.model import Chunk, Hit, IngestMode, JobState, SearchMode, UrlState
+from corpus.errors import InvalidInput
+from corpus.model import Chunk, Hit, IngestMode, SearchMode, UrlState
 from corpus.pages import DEFAULT_COLLECTION
 from corpus.pages import Collection as StoredCollection
 from corpus.pages import Page as StoredPage
+from corpus.sources import every_seconds
 from corpus.url_log import UrlVisit
 from corpus.verify import Difference, Finding, Report
 
@@ -29,6 +30,16 @@ def _http_url(url: str) -> str:
     return url
 
 
+def _every(value: object) -> int:
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        raise ValueError("must be an interval such as 12h or 1d, or a number of seconds")
+    try:
+        return every_seconds(value)
+    except InvalidInput as exc:
+        raise ValueError(exc.message) from exc
+
+
+Every = Annotated[int, BeforeValidator(_every, json_schema_input_type=str | int)]
 Url = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=2048), AfterValidator(_http_url)]
 Question = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=MAX_QUESTION_CHARS)]
 CollectionName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
@@ -62,11 +73,9 @@ class IngestRequest(Request):
     exclude: list[str] = Field(default_factory=list, max_length=100, description="No URLs that match one of these globs.")
     max_pages: int | None = Field(None, ge=1, le=1_000_000, description="Page budget; default: the setting ingest.max_pages.")
     max_depth: int | None = Field(None, ge=0, le=1000, description="Links followed from a start URL at most.")
-
-
-class JobAccepted(BaseModel):
-    job_id: str
-    url: str
+    every: Every | None = Field(
+        None, description="Run the same again so often: 15m to 366d, such as 12h, 1d or 1w, or seconds. null leaves it as it is."
+    )
 
 
 class SearchRequest(Request):
@@ -220,68 +229,6 @@ class AskResponse(BaseModel):
             notes=list(answer.notes),
             timings_ms=answer.timings_ms,
         )
-
-
-class UrlOutcomeBody(BaseModel):
-    url: str
-    state: UrlState
-    reason: str | None
-    message: str | None
-    page_id: str | None
-    chunks: int
-
-    @classmethod
-    def of(cls, outcome: UrlOutcome) -> UrlOutcomeBody:
-        return cls.model_validate(outcome, from_attributes=True)
-
-
-class JobBody(BaseModel):
-    """``urls`` counts the job's URLs by state; ``found`` is their sum. ``notes`` say what else there is to know of it."""
-
-    id: str
-    collection: str
-    state: JobState
-    mode: IngestMode
-    spec: dict[str, Any]
-    error: str | None
-    cancel_requested: bool
-    created_at: datetime
-    started_at: datetime | None
-    finished_at: datetime | None
-    notes: list[str]
-    found: int
-    urls: dict[UrlState, int]
-    chunks: int
-    failures: list[UrlOutcomeBody]
-
-    @classmethod
-    def of(cls, job: JobStatus) -> JobBody:
-        return cls(
-            id=job.id,
-            collection=job.collection,
-            state=job.state,
-            mode=job.spec.mode,
-            spec=job.spec.model_dump(mode="json"),
-            error=job.error,
-            cancel_requested=job.cancel_requested,
-            created_at=job.created_at,
-            started_at=job.started_at,
-            finished_at=job.finished_at,
-            notes=list(job.notes),
-            found=job.found,
-            urls={state: job.urls.get(state, 0) for state in UrlState},
-            chunks=job.chunks,
-            failures=[UrlOutcomeBody.of(outcome) for outcome in job.failures],
-        )
-
-
-class JobList(BaseModel):
-    jobs: list[JobBody]
-
-
-class UrlList(BaseModel):
-    urls: list[UrlOutcomeBody]
-    next: int | None = Field(description="Pass as `after` for the next ones; null at the end.")
 
 
 class CollectionBody(BaseModel):

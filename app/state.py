@@ -26,6 +26,7 @@ from corpus.opening import Corpus, open_corpus
 from corpus.pages import Pages
 from corpus.search import Searcher
 from corpus.settings import Settings
+from corpus.sources import Sources
 from corpus.verify import Verifier
 
 log = logging.getLogger(__name__)
@@ -43,6 +44,7 @@ class Service:
     database: Database
     pages: Pages
     jobs: Jobs
+    sources: Sources
     searcher: Searcher
     reranker: MaxSimReranker | None
     model: LanguageModel | None
@@ -113,6 +115,7 @@ def _assemble(
         llm=settings.llm,
     )
     jobs = Jobs(database=database, queue=queue)
+    sources = Sources(database=database, writer=writer)
     verifier = Verifier(
         database=database,
         index=corpus.index,
@@ -121,7 +124,7 @@ def _assemble(
         settings=settings.index,
         rebuilt_at_start=corpus.rebuilt_chunks,
     )
-    return Service(settings, corpus, database, pages, jobs, searcher, reranker, model, answerer, verifier)
+    return Service(settings, corpus, database, pages, jobs, sources, searcher, reranker, model, answerer, verifier)
 
 
 def _load_model(settings: Settings) -> LanguageModel | None:

@@ -4,7 +4,7 @@
 
     FootnoteError                     500
     ├── InvalidInput                  422  the request can't be served as written
-    ├── NotFound                      404  no such page, job or collection
+    ├── NotFound                      404  no such page, job, source or collection
     ├── Conflict                      409  the thing changed, or is in the wrong state for this
     ├── Unavailable                   503  a part isn't ready; try again later
     │   └── Overloaded                503  too many requests at once; Retry-After is set

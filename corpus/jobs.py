@@ -36,12 +36,21 @@ RECENT_FAILURES = 20
 
 @dataclass(frozen=True, slots=True)
 class UrlOutcome:
+    """What happened to a URL. ``attempts`` counts the visits that failed for a passing reason; ``depth`` the links from a
+    start URL; status, size (decoded) and time are the last answer's."""
+
     url: str
     state: UrlState
     reason: str | None
     message: str | None
     page_id: str | None
     chunks: int
+    depth: int
+    attempts: int
+    http_status: int | None
+    size_bytes: int | None
+    elapsed_ms: int | None
+    finished_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +59,6 @@ class Failure:
 
     job_id: str
     source_id: str
-    finished_at: datetime | None
     outcome: UrlOutcome
 
 
@@ -210,6 +218,10 @@ class Jobs:
             job = await _of(connection, job_id)
             if not JobState(job.state).is_final:
                 raise Conflict(f"The job {job_id} hasn't ended yet ({job.state}). Wait for it, or cancel it.")
+            if job.spec.get("dry_run"):
+                raise Conflict(
+                    f"The job {job_id} is a dry run; there is nothing to retry. Make another (POST /v1/ingest/preview)."
+                )
             await _check_newest(connection, job)
             failed = (UrlRow.job_id == job_id) & (UrlRow.state == UrlState.FAILED)
             failed = failed & (UrlRow.reason == reason) if reason is not None else failed
@@ -241,7 +253,7 @@ class Jobs:
             statement = statement.where(UrlRow.reason == reason)
         async with self._database.read() as connection:
             rows = (await connection.execute(statement.order_by(UrlRow.seq).limit(limit))).all()
-        return [(row.seq, Failure(row.job_id, row.source_id, row.finished_at, _outcome(row))) for row in rows]
+        return [(row.seq, Failure(row.job_id, row.source_id, _outcome(row))) for row in rows]
 
     async def watch(self, job_id: str) -> AsyncIterator[JobStatus]:
         """The job's status now and after every change, until it has ended. Raises: NotFound."""
@@ -300,6 +312,11 @@ class Jobs:
         ]
 
 
+def worked_s(job: Any, now: datetime) -> float:
+    """Seconds that a job has worked, by its row or status: without pauses and without the time between its runs."""
+    return float(job.worked_s) + (max(0.0, (now - job.working_since).total_seconds()) if job.working_since else 0.0)
+
+
 def workflow_id(job_id: str, run: int) -> str:
     """The first run's is the job's own, as it always was."""
     return job_id if run == 1 else f"{job_id}:{run}"
@@ -342,6 +359,8 @@ async def _of(connection: AsyncConnection, job_id: str) -> Any:
 
 async def _check_newest(connection: AsyncConnection, job: Any) -> None:
     """An old job must not be run again after a newer one of its source: it would take the newer one's finds for vanished."""
+    if job.source_id is None:
+        return
     newer = select(JobRow.id).where(JobRow.source_id == job.source_id, JobRow.id != job.id)
     relevant = JobRow.state.in_(OPEN_STATES) | (JobRow.started_at.is_not(None) & (JobRow.created_at >= job.created_at))
     if (other := await connection.scalar(newer.where(relevant).order_by(JobRow.created_at.desc()).limit(1))) is not None:
@@ -362,4 +381,5 @@ def _jobs() -> Select[Any]:
 
 
 def _outcome(row: Any) -> UrlOutcome:
-    return UrlOutcome(row.url, UrlState(row.state), row.reason, row.message, row.page_id, row.chunks)
+    facts = (row.depth, row.attempts, row.http_status, row.size_bytes, row.elapsed_ms, row.finished_at)
+    return UrlOutcome(row.url, UrlState(row.state), row.reason, row.message, row.page_id, row.chunks, *facts)

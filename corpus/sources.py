@@ -11,17 +11,22 @@ import hashlib
 import json
 import re
 import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 import ada_url
 from pydantic import BaseModel, ConfigDict, Field
-from sqlalchemy import insert, select, update
+from sqlalchemy import Select, delete, exists, func, insert, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.orm import aliased
 
-from corpus.database import JobRow, SourceRow, utc_now
-from corpus.errors import InvalidInput, NotFound
-from corpus.generations import insert_or_ignore
+from corpus.database import CollectionRow, Database, JobRow, PageRow, PageSourceRow, SourceRow, utc_now
+from corpus.errors import Conflict, InvalidInput, NotFound
+from corpus.generations import GenerationWriter, insert_or_ignore
 from corpus.model import OPEN_STATES, IngestMode, JobState
+from corpus.pages import forget
 
 MIN_EVERY_S = 15 * 60
 MAX_EVERY_S = 366 * 24 * 3600
@@ -44,6 +49,89 @@ class JobSpec(BaseModel):
     max_depth: int
     prune: bool = False
     dry_run: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class LastJob:
+    id: str
+    state: JobState
+    created_at: datetime
+    finished_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """``pages``: how many live pages it leads to. ``every_s`` and ``next_at``: its schedule, if it has one."""
+
+    id: str
+    collection: str
+    spec: JobSpec
+    pages: int
+    every_s: int | None
+    next_at: datetime | None
+    created_at: datetime
+    last_job: LastJob | None
+
+
+class Sources:
+    """What is known of sources, and their schedules."""
+
+    def __init__(self, *, database: Database, writer: GenerationWriter) -> None:
+        self._database = database
+        self._writer = writer
+
+    async def list(
+        self, *, collection_id: int | None = None, after: str | None = None, limit: int = 100
+    ) -> tuple[Sequence[Source], str | None]:
+        """The newest sources first, and the cursor of the next ones or None. Raises: NotFound for an unknown cursor."""
+        statement = _sources().order_by(SourceRow.created_at.desc(), SourceRow.id.desc()).limit(limit + 1)
+        if collection_id is not None:
+            statement = statement.where(SourceRow.collection_id == collection_id)
+        async with self._database.read() as connection:
+            if after is not None:
+                made = await connection.scalar(select(SourceRow.created_at).where(SourceRow.id == after))
+                if made is None:
+                    raise no_such_source(after)
+                statement = statement.where(tuple_(SourceRow.created_at, SourceRow.id) < tuple_(made, after))
+            found = [_source(row) for row in (await connection.execute(statement)).all()]
+        return found[:limit], found[limit - 1].id if len(found) > limit else None
+
+    async def get(self, source: str) -> Source:
+        """Raises: NotFound."""
+        async with self._database.read() as connection:
+            row = (await connection.execute(_sources().where(SourceRow.id == source))).first()
+        if row is None:
+            raise no_such_source(source)
+        return _source(row)
+
+    async def schedule(self, source: str, *, every_s: int | None) -> None:
+        """Run a source every so often, for the first time after one such while; None: no more. Raises: NotFound."""
+        async with self._database.write() as connection:
+            await set_schedule(connection, source, every_s=every_s, now=utc_now())
+
+    async def delete(self, source: str, *, with_pages: bool = False) -> int:
+        """Forget a source and its schedule; ``with_pages``: delete the pages that no other source leads to, and give how many
+        those were. The log of its jobs stays.
+
+        Raises: NotFound; Conflict while a job of it is open.
+        """
+        async with self._database.write() as connection:
+            if not await connection.scalar(select(SourceRow.id).where(SourceRow.id == source).with_for_update()):
+                raise no_such_source(source)
+            if (job := await open_job(connection, source)) is not None:
+                raise Conflict(f"The job {job} of this source hasn't ended yet. Cancel it first (POST /v1/jobs/{{id}}/cancel).")
+            other = aliased(PageSourceRow)
+            shared = exists().where(other.page_id == PageSourceRow.page_id, other.source_id != source)
+            alone = select(PageSourceRow.page_id).where(PageSourceRow.source_id == source, ~shared)
+            pages = (await connection.scalars(alone)).all() if with_pages else []
+            if pages:
+                await forget(connection, pages)
+            await connection.execute(delete(PageSourceRow).where(PageSourceRow.source_id == source))
+            await connection.execute(update(JobRow).where(JobRow.source_id == source).values(source_id=None))
+            await connection.execute(delete(SourceRow).where(SourceRow.id == source))
+        if pages:
+            await self._writer.clean_up()
+        return len(pages)
 
 
 def source_id(collection_id: int, spec: JobSpec) -> str:
@@ -136,6 +224,30 @@ def every_seconds(value: str | int) -> int:
             f"{str(value)[:40]!r} is no interval to run a source at. Give one from 15m to 366d, such as 90m, 12h, 1d or 1w."
         )
     return seconds
+
+
+def _sources() -> Select[Any]:
+    newest = aliased(JobRow)
+    last = select(newest.id).where(newest.source_id == SourceRow.id).order_by(newest.created_at.desc(), newest.id.desc())
+    led_to = select(func.count()).select_from(PageSourceRow).join(PageRow, PageRow.id == PageSourceRow.page_id)
+    pages = led_to.where(PageSourceRow.source_id == SourceRow.id, PageRow.live_generation.is_not(None))
+    statement: Any = select(
+        SourceRow,
+        CollectionRow.name.label("collection"),
+        pages.correlate(SourceRow).scalar_subquery().label("pages"),
+        JobRow.id.label("job_id"),
+        JobRow.state.label("job_state"),
+        JobRow.created_at.label("job_created_at"),
+        JobRow.finished_at.label("job_finished_at"),
+    )
+    joined: Select[Any] = statement.join(CollectionRow, CollectionRow.id == SourceRow.collection_id)
+    return joined.outerjoin(JobRow, JobRow.id == last.limit(1).correlate(SourceRow).scalar_subquery())
+
+
+def _source(row: Any) -> Source:
+    last = LastJob(row.job_id, JobState(row.job_state), row.job_created_at, row.job_finished_at) if row.job_id else None
+    spec = JobSpec.model_validate(row.spec)
+    return Source(row.id, row.collection, spec, row.pages, row.every_s, row.next_at, row.created_at, last)
 
 
 def _spelled(url: str) -> str:

@@ -11,7 +11,6 @@ import logging
 import time
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
-from datetime import datetime
 from functools import partial
 from typing import Any, TypeVar
 
@@ -20,6 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from corpus.database import Database, GenerationRow, JobRow, PageRow, UrlRow, is_disk_full, utc_now
 from corpus.errors import IngestError, NotFound, PermanentError, StorageFull
+from corpus.jobs import worked_s
 from corpus.model import IngestMode, JobState, UrlKind, UrlState, page_id
 from corpus.settings import IngestSettings
 from ingest import frontier
@@ -298,11 +298,6 @@ class Crawler:
         async with self._database.read() as connection:
             rows = (await connection.execute(statement.where(PageRow.id.in_(wanted)))).all()
         return {row.url: KnownPage(row.id, row.content_hash, row.etag, row.last_modified) for row in rows}
-
-
-def worked_s(job: Any, now: datetime) -> float:
-    """Seconds that a job has worked, by its row: without pauses and without the time between its runs."""
-    return float(job.worked_s) + (max(0.0, (now - job.working_since).total_seconds()) if job.working_since else 0.0)
 
 
 async def _take(visited: asyncio.Queue[Visited | None]) -> tuple[list[Visited], bool]:

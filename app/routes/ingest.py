@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from fastapi import APIRouter, Response
 
+from app.job_schemas import JobAccepted
 from app.routes.problems import problems
-from app.schemas import IngestRequest, JobAccepted
+from app.schemas import IngestRequest
 from app.state import CurrentService
 from corpus.settings import IngestSettings
 from corpus.sources import JobSpec
@@ -18,7 +19,7 @@ async def ingest(body: IngestRequest, service: CurrentService, response: Respons
     """Put pages, sitemaps or crawls on the queue. The job does the work; its progress is at the URL given back."""
     spec = _spec(body, service.settings.ingest)
     collection = await service.pages.ensure_collection(body.collection)
-    return _accepted(await service.jobs.submit(collection_id=collection, spec=spec), response)
+    return _accepted(await service.jobs.submit(collection_id=collection, spec=spec, every_s=body.every), response)
 
 
 @router.post("/ingest/preview", status_code=202, responses=problems(404, 422, 503))

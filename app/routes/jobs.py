@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Query
 from fastapi.responses import StreamingResponse
 
+from app.job_schemas import JobBody, JobList, RetryRequest, UrlList, UrlOutcomeBody
 from app.routes.problems import problems
 from app.routes.sse import EVENT_STREAM, HEADERS, event, failure_event
-from app.schemas import JobBody, JobList, UrlList, UrlOutcomeBody
 from app.state import CurrentService, Service
 from corpus.errors import FootnoteError
 from corpus.model import UrlState
@@ -53,9 +53,30 @@ async def watch_job(job_id: str, service: CurrentService) -> StreamingResponse:
 
 
 @router.post("/{job_id}/cancel", status_code=202, responses=problems(404, 409, 503))
-async def cancel_job(job_id: str, service: CurrentService, response: Response) -> JobBody:
-    """Ask for the job's end: at once if it is queued, else after the pages it is at. What was indexed stays."""
+async def cancel_job(job_id: str, service: CurrentService) -> JobBody:
+    """Ask for the job's end: at once if it is queued or paused, else within seconds. What was indexed stays."""
     await service.jobs.cancel(job_id)
+    return JobBody.of(await service.jobs.get(job_id))
+
+
+@router.post("/{job_id}/pause", status_code=202, responses=problems(404, 409, 503))
+async def pause_job(job_id: str, service: CurrentService) -> JobBody:
+    """Ask for a pause: at once if it is queued, else within seconds. A paused job keeps its place in no queue."""
+    await service.jobs.pause(job_id)
+    return JobBody.of(await service.jobs.get(job_id))
+
+
+@router.post("/{job_id}/resume", status_code=202, responses=problems(404, 409, 503))
+async def resume_job(job_id: str, service: CurrentService) -> JobBody:
+    """Let a paused job go on where it was."""
+    await service.jobs.resume(job_id)
+    return JobBody.of(await service.jobs.get(job_id))
+
+
+@router.post("/{job_id}/retry", status_code=202, responses=problems(404, 409, 422, 503))
+async def retry_job(job_id: str, service: CurrentService, body: RetryRequest | None = None) -> JobBody:
+    """Visit an ended job's failed URLs again, and what it hadn't come to when it was cancelled."""
+    await service.jobs.retry(job_id, reason=body.reason if body else None)
     return JobBody.of(await service.jobs.get(job_id))
 
 

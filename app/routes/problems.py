@@ -8,7 +8,7 @@ from app.errors import PROBLEM
 from app.schemas import Problem
 
 _WORDS = {
-    404: "No such page, job or collection",
+    404: "No such page, job, source or collection",
     409: "In the wrong state for this",
     413: "The body is too large",
     422: "The request can't be served as written",

@@ -27,7 +27,7 @@ from typer.testing import CliRunner
 
 from app.main import create_app
 from app.state import Readiness, Service
-from corpus.database import AliasRow, JobRow, UrlRow
+from corpus.database import AliasRow, JobRow, PageSourceRow, UrlRow
 from corpus.errors import StartupError
 from corpus.settings import Settings
 from footnote.cli import app as command_line
@@ -309,6 +309,107 @@ def test_watching_a_job_tells_progress_and_then_done(api: Running) -> None:
     assert seen == ["progress", "progress", "done"]
 
 
+def test_a_job_is_paused_resumed_and_retried(api: Running) -> None:
+    job_id = api.http.post("/v1/ingest", json={"urls": ["https://paused.example/"]}).json()["job_id"]
+    paused = api.http.post(f"/v1/jobs/{job_id}/pause")
+    assert (paused.status_code, paused.json()["state"]) == (202, "paused")
+    assert "paused" in problem(api.http.post(f"/v1/jobs/{job_id}/pause"), 409, "conflict")
+    resumed = api.http.post(f"/v1/jobs/{job_id}/resume")
+    assert (resumed.status_code, resumed.json()["state"], resumed.json()["run"]) == (202, "queued", 2)
+    problem(api.http.post(f"/v1/jobs/{job_id}/resume"), 409, "conflict")
+    problem(api.http.post(f"/v1/jobs/{job_id}/retry"), 409, "conflict")
+
+    async def fail() -> None:
+        async with api.service.database.write() as connection:
+            await connection.execute(update(JobRow).where(JobRow.id == job_id).values(state="failed", started_at=FETCHED_AT))
+            row = {"job_id": job_id, "url": "https://paused.example/", "depth": 0, "state": "failed", "reason": "timeout"}
+            await connection.execute(insert(UrlRow).values(row))
+
+    api.inside(fail())
+    [letter] = api.http.get("/v1/failures", params={"reason": "timeout"}).json()["failures"]
+    assert (letter["job_id"], letter["url"], letter["reason"]) == (job_id, "https://paused.example/", "timeout")
+    assert letter["source_id"] == api.http.get(f"/v1/jobs/{job_id}").json()["source_id"]
+    assert "'http_404'" in problem(api.http.post(f"/v1/jobs/{job_id}/retry", json={"reason": "http_404"}), 409, "conflict")
+    retried = api.http.post(f"/v1/jobs/{job_id}/retry", json={"reason": "timeout"})
+    assert (retried.status_code, retried.json()["state"], retried.json()["urls"]["pending"]) == (202, "queued", 1)
+    assert api.http.get("/v1/failures").json() == {"failures": [], "next": None}
+
+
+# Sources
+
+
+def test_a_source_from_its_first_job_to_its_end(api: Running) -> None:
+    body = {"urls": ["https://source.example/"], "collection": "sources", "every": "1d"}
+    job_id = api.http.post("/v1/ingest", json=body).json()["job_id"]
+    [source] = api.http.get("/v1/sources", params={"collection": "sources"}).json()["sources"]
+    path = f"/v1/sources/{source['id']}"
+    assert api.http.get(path).json() == source
+    assert (source["mode"], source["spec"]["urls"], source["collection"]) == ("page", body["urls"], "sources")
+    assert (source["pages"], source["every_s"], source["last_job"]["id"]) == (0, 86_400, job_id)
+    assert source["next_at"] > source["created_at"]
+    assert api.http.post("/v1/ingest", json=body | {"every": None}).status_code == 202
+    assert api.http.get(path).json()["every_s"] == 86_400  # a run without a schedule doesn't end the one there is
+
+    assert api.http.put(f"{path}/schedule", json={"every": 900}).json()["every_s"] == 900
+    assert "15m" in problem(api.http.put(f"{path}/schedule", json={"every": "14m"}), 422, "invalid_input")
+    stopped = api.http.put(f"{path}/schedule", json={"every": None}).json()
+    assert (stopped["every_s"], stopped["next_at"]) == (None, None)
+
+    assert job_id in problem(api.http.post(f"{path}/run"), 409, "conflict")
+    problem(api.http.delete(path), 409, "conflict")
+    for job in api.http.get("/v1/jobs").json()["jobs"]:
+        if job["source_id"] == source["id"]:
+            api.http.post(f"/v1/jobs/{job['id']}/cancel")
+    run = api.http.post(f"{path}/run")
+    assert (run.status_code, run.headers["location"]) == (202, run.json()["url"])
+    assert api.http.get(run.json()["url"]).json()["source_id"] == source["id"]
+    api.http.post(f"{run.json()['url']}/cancel")
+
+    pages = {name: api.put(f"https://source.example/{name}", TOWER, collection="sources") for name in ("own", "shared")}
+
+    async def lead() -> None:
+        led = [(pages["own"], source["id"]), (pages["shared"], source["id"]), (pages["shared"], "another")]
+        async with api.service.database.write() as connection:
+            rows = [{"page_id": page, "source_id": led_from, "job_id": job_id} for page, led_from in led]
+            await connection.execute(insert(PageSourceRow), rows)
+
+    api.inside(lead())
+    assert api.http.get(path).json()["pages"] == 2
+    assert api.http.delete(path, params={"pages": True}).json() == {"pages_deleted": 1}
+    for method, rest in (("GET", ""), ("DELETE", ""), ("POST", "/run")):
+        problem(api.http.request(method, path + rest), 404, "not_found")
+    problem(api.http.put(f"{path}/schedule", json={"every": None}), 404, "not_found")
+    assert [api.http.get(f"/v1/pages/{pages[name]}").status_code for name in ("own", "shared")] == [404, 200]
+    assert api.http.get(f"/v1/jobs/{job_id}").json()["source_id"] is None
+    assert api.http.delete("/v1/collections/sources").status_code == 204
+
+
+def test_a_source_is_forgotten_without_its_pages(api: Running) -> None:
+    job_id = api.http.post("/v1/ingest", json={"urls": ["https://kept.example/"]}).json()["job_id"]
+    source = api.http.post(f"/v1/jobs/{job_id}/cancel").json()["source_id"]
+    page_id = api.put("https://kept.example/", TOWER)
+
+    async def lead() -> None:
+        async with api.service.database.write() as connection:
+            await connection.execute(insert(PageSourceRow).values(page_id=page_id, source_id=source, job_id=job_id))
+
+    api.inside(lead())
+    assert api.http.delete(f"/v1/sources/{source}").json() == {"pages_deleted": 0}
+    assert api.http.get(f"/v1/pages/{page_id}").status_code == 200
+    assert api.http.delete(f"/v1/pages/{page_id}").status_code == 204
+
+
+def test_sources_are_paged_through_newest_first(api: Running) -> None:
+    for number in range(3):
+        api.http.post("/v1/ingest", json={"urls": [f"https://{number}.example/"], "collection": "paged"})
+    first = api.http.get("/v1/sources", params={"collection": "paged", "limit": 2}).json()
+    rest = api.http.get("/v1/sources", params={"collection": "paged", "limit": 2, "after": first["next"]}).json()
+    listed = [source["spec"]["urls"][0] for source in first["sources"] + rest["sources"]]
+    assert listed == [f"https://{number}.example/" for number in (2, 1, 0)]
+    assert rest["next"] is None
+    problem(api.http.get("/v1/sources", params={"after": UNKNOWN}), 404, "not_found")
+
+
 # Pages and collections
 
 
@@ -544,6 +645,10 @@ def test_verification_tells_what_differs_and_mends_it(api: Running) -> None:
         ("/v1/ingest", {"urls": ["https://a.example/"], "max_pages": 0}, "max_pages"),
         ("/v1/ingest", {"urls": ["https://a.example/"], "mode": "everything"}, "mode"),
         ("/v1/collections", {"name": "../etc"}, "name"),
+        ("/v1/ingest", {"urls": ["https://a.example/"], "every": "10m"}, "every"),
+        ("/v1/ingest", {"urls": ["https://a.example/"], "every": True}, "every"),
+        ("/v1/ingest", {"urls": ["https://a.example/"], "every": 1e9}, "every"),
+        ("/v1/ingest", {"urls": ["https://a.example/"], "every": "every day"}, "every"),
         ("/v1/verify", {"repair": "perhaps"}, "repair"),
         ("/v1/citations/check", {"citations": []}, "citations"),
         ("/v1/citations/check", {"citations": [CITATION] * 101}, "citations"),
@@ -597,6 +702,12 @@ def test_strings_that_no_database_takes_are_no_server_error(api: Running, path: 
         ("GET", f"/v1/jobs/{UNKNOWN}/urls"),
         ("GET", f"/v1/jobs/{UNKNOWN}/events"),
         ("POST", f"/v1/jobs/{UNKNOWN}/cancel"),
+        ("POST", f"/v1/jobs/{UNKNOWN}/pause"),
+        ("POST", f"/v1/jobs/{UNKNOWN}/resume"),
+        ("POST", f"/v1/jobs/{UNKNOWN}/retry"),
+        ("GET", f"/v1/sources/{UNKNOWN}"),
+        ("GET", "/v1/sources?collection=unknown"),
+        ("GET", "/v1/failures?collection=unknown"),
         ("DELETE", "/v1/collections/unknown"),
         ("GET", "/no/such/path"),
     ],

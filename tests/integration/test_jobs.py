@@ -317,6 +317,19 @@ async def test_an_old_job_is_not_retried_after_a_newer_one_of_its_source(office:
         await office.jobs.retry(old)
 
 
+async def test_jobs_of_no_source_wait_for_nobody(office: Office) -> None:
+    """Dry runs, and jobs whose source was deleted."""
+    dry = [await office.submit(dry_run=True) for _ in range(2)]
+    assert await office.on_queue() == dry
+    await office.set_state(dry[0], JobState.SUCCEEDED)
+    with pytest.raises(Conflict, match="dry run"):
+        await office.jobs.retry(dry[0])
+    forgotten = await failed_job(office)
+    async with office.database.write() as connection:
+        await connection.execute(update(JobRow).where(JobRow.id == forgotten).values(source_id=None))
+    assert await office.jobs.retry(forgotten) == 2
+
+
 # Dead letters
 
 
