@@ -134,18 +134,37 @@ class Client:
     def cancel_job(self, job_id: str) -> Body:
         return self._json("POST", f"/v1/jobs/{_segment(job_id)}/cancel")
 
+    def pause_job(self, job_id: str) -> Body:
+        return self._json("POST", f"/v1/jobs/{_segment(job_id)}/pause")
+
+    def resume_job(self, job_id: str) -> Body:
+        return self._json("POST", f"/v1/jobs/{_segment(job_id)}/resume")
+
+    def retry_job(self, job_id: str, *, reason: str | None) -> Body:
+        return self._json("POST", f"/v1/jobs/{_segment(job_id)}/retry", body={"reason": reason})
+
+    def failures(self, *, collection: str | None, reason: str | None, limit: int) -> list[Body]:
+        """The first ``limit`` URLs that failed when their source was last run."""
+        return self._paged("/v1/failures", "failures", {"collection": collection, "reason": reason}, limit=limit)
+
+    def sources(self, *, collection: str | None, limit: int) -> list[Body]:
+        """The newest ``limit`` sources."""
+        return self._paged("/v1/sources", "sources", {"collection": collection}, limit=limit)
+
+    def run_source(self, source: str) -> str:
+        """Run a source again; gives the job's id."""
+        return str(self._json("POST", f"/v1/sources/{_segment(source)}/run")["job_id"])
+
+    def schedule_source(self, source: str, *, every: str | None) -> Body:
+        return self._json("PUT", f"/v1/sources/{_segment(source)}/schedule", body={"every": every})
+
+    def delete_source(self, source: str, *, pages: bool) -> int:
+        """Forget a source; gives how many pages went with it."""
+        return int(self._json("DELETE", f"/v1/sources/{_segment(source)}", params={"pages": pages})["pages_deleted"])
+
     def pages(self, *, collection: str, url_prefix: str | None, limit: int) -> list[Body]:
         """The first ``limit`` pages by URL."""
-        pages: list[Body] = []
-        after: str | None = None
-        while len(pages) < limit:
-            params = {"collection": collection, "url_prefix": url_prefix, "after": after, "limit": min(limit - len(pages), 1000)}
-            part = self._json("GET", "/v1/pages", params={name: value for name, value in params.items() if value is not None})
-            pages += part["pages"]
-            after = part["next"]
-            if after is None:
-                break
-        return pages
+        return self._paged("/v1/pages", "pages", {"collection": collection, "url_prefix": url_prefix}, limit=limit)
 
     def page_at(self, url: str, *, collection: str) -> Body | None:
         """The page of exactly this URL."""
@@ -173,6 +192,18 @@ class Client:
 
     def collections(self) -> list[Body]:
         return list(self._json("GET", "/v1/collections")["collections"])
+
+    def _paged(self, path: str, name: str, wanted: Body, *, limit: int) -> list[Body]:
+        found: list[Body] = []
+        after: object = None
+        while len(found) < limit:
+            params = {**wanted, "after": after, "limit": min(limit - len(found), 1000)}
+            part = self._json("GET", path, params={key: value for key, value in params.items() if value is not None})
+            found += part[name]
+            after = part["next"]
+            if after is None:
+                break
+        return found
 
     def _json(
         self, method: str, path: str, *, body: Body | None = None, params: Body | None = None, patient: bool = False

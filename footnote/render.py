@@ -20,7 +20,14 @@ STATES = {
     "quoted": ("Quoted", "cyan", "the pages' own words; the model's were not supported well enough, or there is no model"),
     "abstained": ("No answer", "yellow", "nothing on the indexed pages supports one"),
 }
-JOB_STYLES = {"succeeded": "green", "failed": "red", "cancelled": "yellow", "running": "cyan", "queued": "dim"}
+JOB_STYLES = {
+    "succeeded": "green",
+    "failed": "red",
+    "cancelled": "yellow",
+    "running": "cyan",
+    "paused": "yellow",
+    "queued": "dim",
+}
 URLS_SHOWN_PER_REASON = 5
 
 
@@ -135,6 +142,10 @@ def job(console: Console, body: Body, failed: Iterable[Body]) -> None:
     show(console, Text(f"Job {body['id']}: ") + _job_state(body) + Text(f" · {counts(body)}{_took(body)}"))
     if body["error"]:
         show(console, Text(clean(body["error"]), style="red"), indent=4)
+    if body["waits_for"]:
+        show(console, Text(f"It waits for the job {clean(body['waits_for'])} of the same source.", style="dim"), indent=4)
+    for note in body["notes"]:
+        show(console, Text(clean(note)), indent=4)
     by_reason: defaultdict[str, list[Body]] = defaultdict(list)
     for outcome in failed:
         by_reason[clean(outcome["reason"] or "failed")].append(outcome)
@@ -159,11 +170,44 @@ def preview(console: Console, body: Body, found: Sequence[Body]) -> None:
         show(console, Text(clean(note)), indent=4)
 
 
+def failures(console: Console, bodies: Sequence[Body]) -> None:
+    rows = [(f["reason"] or "failed", link(f["url"]), f["job_id"], f["message"] or "") for f in bodies]
+    table(console, ("reason", "url", "job", "why"), rows)
+
+
+def sources(console: Console, bodies: Sequence[Body]) -> None:
+    rows = []
+    for s in bodies:
+        first, *others = s["spec"]["urls"]
+        urls = link(first) + Text(f" and {len(others)} more" if others else "")
+        last = s["last_job"]["state"] if s["last_job"] else "—"
+        rows.append((s["id"], s["mode"], s["collection"], urls, s["pages"], interval(s["every_s"]), when(s["next_at"]), last))
+    table(console, ("id", "mode", "collection", "urls", "pages", "every", "next run", "last job"), rows)
+
+
+def interval(seconds: int | None) -> str:
+    """As `--every` takes it: 1d, 12h, 90m."""
+    if seconds is None:
+        return "—"
+    for unit, length in (("d", 86_400), ("h", 3600), ("m", 60)):
+        if seconds % length == 0:
+            return f"{seconds // length}{unit}"
+    return f"{seconds}s"
+
+
 def counts(body: Body) -> str:
-    """``12 found: 9 indexed, 2 unchanged, 1 failed; 140 chunks``."""
+    """``12 found: 9 indexed, 2 unchanged, 1 failed; 3 removed; 140 chunks``."""
     urls = body["urls"]
     parts = [f"{urls[state]:,} {state}" for state in ("indexed", "unchanged", "skipped", "failed", "pending") if urls.get(state)]
-    return f"{body['found']:,} found" + (f": {', '.join(parts)}" if parts else "") + f"; {body['chunks']:,} chunks"
+    removed = f"; {body['removed']:,} removed" if body["removed"] else ""
+    return f"{body['found']:,} found" + (f": {', '.join(parts)}" if parts else "") + f"{removed}; {body['chunks']:,} chunks"
+
+
+def state_word(body: Body) -> str:
+    """A job's state, and where it is going if that was asked for."""
+    if body["state"] == "running" and (body["cancel_requested"] or body["pause_requested"]):
+        return "cancelling" if body["cancel_requested"] else "pausing"
+    return clean(body["state"])
 
 
 def table(console: Console, headers: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
@@ -205,12 +249,8 @@ def _place(body: Body) -> Text:
 
 
 def _job_state(body: Body) -> Text:
-    word = "cancelling" if body["cancel_requested"] and body["state"] == "running" else body["state"]
-    return Text(word, style=JOB_STYLES.get(body["state"], ""))
+    return Text(state_word(body), style=JOB_STYLES.get(body["state"], ""))
 
 
 def _took(body: Body) -> str:
-    if not (body["started_at"] and body["finished_at"]):
-        return ""
-    seconds = (datetime.fromisoformat(body["finished_at"]) - datetime.fromisoformat(body["started_at"])).total_seconds()
-    return f" in {seconds:.1f} s"
+    return f" in {body['worked_s']:.1f} s" if body["finished_at"] else ""

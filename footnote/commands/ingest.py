@@ -9,8 +9,11 @@ import typer
 from footnote import progress, render
 from footnote.client import Body, Client
 from footnote.commands.options import DEFAULT_COLLECTION, CollectionOption, JsonOption, UrlOption, chosen_url, http_urls
+from footnote.commands.options import every as every_option
 from footnote.connection import connect
 from footnote.terminal import err, out, show_json, show_note
+
+DetachOption = Annotated[bool, typer.Option("--detach", "-d", help="Print the job's id and leave it to the running service.")]
 
 
 def ingest(
@@ -39,9 +42,17 @@ def ingest(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Index nothing: show what would be fetched, one link deep, and why not the rest.")
     ] = False,
-    detach: Annotated[
-        bool, typer.Option("--detach", "-d", help="Print the job's id and leave it to the running service.")
-    ] = False,
+    every: Annotated[
+        str | None,
+        typer.Option(
+            "--every",
+            metavar="TIME",
+            callback=every_option,
+            show_default=False,
+            help="Run the same again so often, as long as a service runs: 15m to 366d, such as 12h, 1d, 1w.",
+        ),
+    ] = None,
+    detach: DetachOption = False,
     url: UrlOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -52,17 +63,25 @@ def ingest(
     """
     if crawl and sitemap:
         raise typer.BadParameter("--crawl and --sitemap can't be used together")
+    if dry_run and every:
+        raise typer.BadParameter("a dry run is of no source, so --dry-run and --every can't be used together")
     mode = "crawl" if crawl else "sitemap" if sitemap else "page"
     with connect(chosen_url(ctx, url), own_allowed=not detach, with_worker=True) as client:
         limits = {"include": include, "exclude": exclude, "max_pages": max_pages, "max_depth": max_depth}
-        job_id = client.ingest(urls, mode=mode, collection=collection, dry_run=dry_run, **limits)
-        if detach:
-            show_note(f"The job goes on in the service. Follow it with: footnote jobs watch {job_id}")
-            show_json(client.job(job_id)) if as_json else print(job_id)
-            return
-        job, interrupted = _follow(client, job_id)
-        show_outcome(client, job, as_json=as_json)
-    raise typer.Exit(130 if interrupted else exit_code(job))
+        job_id = client.ingest(urls, mode=mode, collection=collection, dry_run=dry_run, every=every, **limits)
+        code = see_through(client, job_id, detach=detach, as_json=as_json)
+    raise typer.Exit(code)
+
+
+def see_through(client: Client, job_id: str, *, detach: bool, as_json: bool) -> int:
+    """Follow a job that was just begun and show its outcome, or leave it to the service; gives the exit code."""
+    if detach:
+        show_note(f"The job goes on in the service. Follow it with: footnote jobs watch {job_id}")
+        show_json(client.job(job_id)) if as_json else print(job_id)
+        return 0
+    job, interrupted = _follow(client, job_id)
+    show_outcome(client, job, as_json=as_json)
+    return 130 if interrupted else exit_code(job)
 
 
 def show_outcome(client: Client, job: Body, *, as_json: bool) -> None:

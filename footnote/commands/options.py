@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated
 
 import typer
@@ -36,6 +37,16 @@ UrlPrefixOption = Annotated[
 LanguageOption = Annotated[
     str | None, typer.Option("--language", metavar="CODE", show_default=False, help="Only pages in this language, such as en.")
 ]
+
+EVERY = re.compile(r"[0-9]+[smhdw]?")
+
+
+def every(value: str | None) -> str | None:
+    """A typer callback: what can be no interval is refused before anything is started. Its bounds are the service's."""
+    if value is not None and not EVERY.fullmatch(value.strip().lower()):
+        raise typer.BadParameter(f"{value!r} is no interval; give one such as 90m, 12h, 1d or 1w")
+    return value
+
 
 DEFAULT_COLLECTION = "default"
 

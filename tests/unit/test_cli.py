@@ -4,7 +4,6 @@ import logging
 import socket
 import subprocess
 import sys
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -47,9 +46,14 @@ JOB: dict[str, Any] = {
     "collection": "default",
     "state": "running",
     "mode": "crawl",
-    "spec": {"urls": ["http://a/"]},
+    "spec": {"urls": ["http://a/"], "max_pages": 1000},
     "error": None,
+    "notes": [],
     "cancel_requested": False,
+    "pause_requested": False,
+    "waits_for": None,
+    "worked_s": 10.0,
+    "removed": 2,
     "created_at": "2026-11-21T23:50:00Z",
     "started_at": "2026-11-21T23:50:00Z",
     "finished_at": None,
@@ -180,13 +184,59 @@ def test_failures_are_grouped_by_reason_the_most_frequent_first() -> None:
 
 
 def test_the_summary_counts_and_names_the_rate() -> None:
-    now = datetime(2026, 11, 21, 23, 50, 10, tzinfo=UTC)
-    said = progress.summary(JOB, now=now)
-    assert said == "running: 10 found: 3 indexed, 1 unchanged, 1 failed, 5 pending; 40 chunks, 4.0 chunks/s"
+    said = progress.summary(JOB)
+    assert said == "running: 10 found: 3 indexed, 1 unchanged, 1 failed, 5 pending; 2 removed; 40 chunks, 4.0 chunks/s"
+    assert progress.summary(JOB | {"worked_s": 0.0, "pause_requested": True}).startswith("pausing: ")
+    assert progress.summary(JOB | {"cancel_requested": True, "pause_requested": True}).startswith("cancelling: ")
     assert progress.finished(JOB) == 5
     assert progress.expected(JOB) == 10
     assert progress.expected(JOB | {"found": 0}) is None
     assert progress.expected(JOB | {"found": 0, "mode": "page"}) == 1
+
+
+def test_the_time_left_is_said_to_be_the_least_while_more_may_be_found() -> None:
+    now_s = 100.0
+    pace = progress.Pace(clock=lambda: now_s)
+
+    def eta(pending: int, indexed: int, **changed: Any) -> str:
+        urls = {"pending": pending, "indexed": indexed, "skipped": 7}
+        return pace.eta(JOB | {"urls": urls, "found": pending + indexed + 7} | changed)
+
+    assert eta(20, 0) == ""  # nothing can be said yet
+    now_s = 110.0
+    assert eta(30, 5) == "at least 0:01:00 left, still finding pages"
+    assert eta(15, 5, spec={"urls": ["http://a/"], "max_pages": 20}) == "0:00:30 left"  # the budget counts no skipped ones
+    assert eta(15, 5, mode="page") == "0:00:30 left"
+    assert eta(15, 5, state="paused") == ""
+    now_s = 1000.0
+    assert eta(15, 5) == ""  # the pause is not taken for slowness
+    now_s = 1001.0
+    assert eta(10, 10, mode="page") == "0:00:02 left"
+    assert eta(0, 20) == ""
+
+
+def test_a_job_tells_what_it_waits_for_and_what_else_there_is_to_know() -> None:
+    said = rendered(render.job, JOB | {"state": "queued", "waits_for": "another", "notes": [EVIL]}, [])
+    assert "waits for the job another" in said
+    assert "red gpj.exe" in said
+    assert " in 10.0 s" in rendered(render.job, JOB | {"state": "succeeded", "finished_at": "2026-11-22T23:50:00Z"}, [])
+
+
+def test_sources_and_failures_off_a_terminal_are_tab_separated() -> None:
+    source = {"id": "s", "mode": "page", "collection": "c", "spec": {"urls": ["http://a/", "http://b/"]}, "pages": 2}
+    schedule = {"every_s": 86_400, "next_at": "2026-11-22T23:50:00Z", "last_job": {"state": "failed"}}
+    header, row = rendered(render.sources, [source | schedule]).splitlines()
+    assert header.split("\t") == ["id", "mode", "collection", "urls", "pages", "every", "next run", "last job"]
+    assert row.split("\t") == ["s", "page", "c", "http://a/ and 1 more", "2", "1d", "2026-11-22 23:50 UTC", "failed"]
+    failure = {"reason": "timeout", "url": "http://a/", "job_id": "j", "message": EVIL}
+    assert rendered(render.failures, [failure]).splitlines()[1] == "timeout\thttp://a/\tj\tred gpj.exe [bold]b[/bold]  next"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"), [(None, "—"), (900, "15m"), (5400, "90m"), (7200, "2h"), (604_800, "7d"), (901, "901s")]
+)
+def test_intervals_are_said_as_they_are_given(seconds: int | None, said: str) -> None:
+    assert render.interval(seconds) == said
 
 
 @pytest.mark.parametrize(
@@ -221,6 +271,11 @@ def test_a_dry_run_has_done_its_work_without_indexing() -> None:
         ["search", "x", "--mode", "psychic"],
         ["ingest", "docs.example.com"],
         ["ingest", "http://a/", "--crawl", "--sitemap"],
+        ["ingest", "http://a/", "--every", "daily"],
+        ["ingest", "http://a/", "--every", "1d", "--dry-run"],
+        ["sources", "schedule", "s"],
+        ["sources", "schedule", "s", "--every", "1d", "--stop"],
+        ["sources", "delete", "s", "--pages"],
         ["delete", "x"],
     ],
 )
