@@ -14,7 +14,9 @@ from email.utils import parsedate_to_datetime
 _NAMED = re.compile(r"\s*([\w-]+)\s*:(.*)", re.DOTALL)
 _WITH_VALUE = frozenset(("unavailable_after", "max-snippet", "max-image-preview", "max-video-preview"))
 # A date of RFC 850 or RFC 822 has a comma of its own, after the weekday.
-_UNAVAILABLE_AFTER = re.compile(r"unavailable_after\s*:\s*((?:[a-z]{3,9}\s*,\s*)?[^,]*)", re.IGNORECASE)
+_UNAVAILABLE_AFTER = re.compile(
+    r"unavailable_after\s*:\s*((?:(?:mon|tue|wed|thu|fri|sat|sun)[a-z]*\s*,\s*)?[^,]*)", re.IGNORECASE
+)
 
 
 def in_headers(values: Iterable[str], *, product: str, now: datetime) -> frozenset[str]:

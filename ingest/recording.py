@@ -69,6 +69,7 @@ class Recorder:
             await self._record_small(job, small)
         # Pages that name another as canonical come last: that other one may be among the batch.
         read = [(one.entry, one.outcome) for one in batch if isinstance(one.outcome, Changed)]
+        read.sort(key=lambda one: one[0].seq)  # so that of pages that say the same, the one found first is kept
         waiting = [(entry, changed) for entry, changed in read if changed.canonical is None]
         named = [(entry, changed) for entry, changed in read if changed.canonical is not None]
         for pages in (waiting, named):

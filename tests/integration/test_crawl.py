@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import uuid
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -13,6 +14,7 @@ import pytest_asyncio
 from sqlalchemy import insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from corpus import sources
 from corpus.database import JobRow, PageRow, UrlRow, utc_now
 from corpus.errors import StorageFull
 from corpus.generations import GenerationWriter, NewPage
@@ -36,6 +38,9 @@ from tests.shelf import Shelf
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 MAX_BATCHES = 60
+VOCABULARY = [
+    first + second for first in ("lo", "ka", "mi", "su", "ten", "var") for second in ("rem", "do", "pan", "lis", "go", "ni")
+]
 INDEXED = ("indexed", None)
 UNCHANGED = ("unchanged", None)
 READ = ("skipped", "sitemap")
@@ -53,6 +58,7 @@ class Ended:
     error: str | None
     rows: dict[str, Any]
     notes: list[str]
+    removed: int
 
     @property
     def outcomes(self) -> dict[str, tuple[str, str | None]]:
@@ -71,13 +77,16 @@ class Ingest:
         self.site = site
         self._parser = parser
 
-    async def submit(self, *urls: str, mode: IngestMode = IngestMode.CRAWL, **options: Any) -> str:
+    async def submit(self, *urls: str, mode: IngestMode = IngestMode.CRAWL, collection: int | None = None, **options: Any) -> str:
         """``urls`` are paths of the site, or whole URLs."""
         whole = [self.site.url(url) if url.startswith("/") else url for url in urls]
         spec = JobSpec(**{"urls": whole, "mode": mode, "max_pages": 50, "max_depth": 10, **options})
         job_id = str(uuid.uuid4())
-        row = {"id": job_id, "collection_id": self.shelf.collection, "spec": spec.model_dump(mode="json")}
+        collection = collection or self.shelf.collection
+        row: dict[str, Any] = {"id": job_id, "collection_id": collection, "spec": spec.model_dump(mode="json")}
         async with self.shelf.database.write() as connection:
+            if not spec.dry_run:
+                row["source_id"] = await sources.remember(connection, collection_id=collection, spec=spec)
             values = {**row, "state": JobState.QUEUED, "cancel_requested": False, "created_at": utc_now()}
             await connection.execute(insert(JobRow).values(values))
         return job_id
@@ -133,7 +142,7 @@ class Ingest:
         async with self.shelf.database.read() as connection:
             job = (await connection.execute(select(JobRow).where(JobRow.id == job_id))).one()
             rows = (await connection.execute(select(UrlRow).where(UrlRow.job_id == job_id).order_by(UrlRow.seq))).all()
-        return Ended(JobState(job.state), job.error, {self._path(row.url): row for row in rows}, job.notes or [])
+        return Ended(JobState(job.state), job.error, {self._path(row.url): row for row in rows}, job.notes or [], job.removed)
 
     async def pages(self) -> list[str]:
         listed, _ = await self.shelf.pages.list(collection="default", limit=1000)
@@ -174,6 +183,19 @@ def html(name: str, *links: str, head: str = "") -> bytes:
     text = f"<h1>{name}</h1><p>This page tells all there is to tell about {name}, and it is a page of its own.</p>"
     document = f"<html lang=en><head><title>{name}</title>{head}</head><body><main>{text}<ul>{anchors}</ul></main></body></html>"
     return document.encode()
+
+
+def prose(seed: str, words: int = 120) -> str:
+    """So many words that no other text has in this order."""
+    rng = random.Random(seed)
+    return " ".join(rng.choice(VOCABULARY) for _ in range(words)) + "."
+
+
+def article(name: str, text: str, *links: str, head: str = "") -> bytes:
+    """A page of this title and text; its links are no part of the text."""
+    anchors = "".join(f"<a href='{link}'>{link}</a>" for link in links)
+    body = f"<nav>{anchors}</nav><main><h1>{name}</h1><p>{text}</p></main>"
+    return f"<html lang=en><head><title>{name}</title>{head}</head><body>{body}</body></html>".encode()
 
 
 def doing(action: Callable[[], Awaitable[None]], reply: Reply) -> Reply:
