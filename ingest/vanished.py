@@ -64,7 +64,7 @@ class Delisting:
     async def run(self, job: Job) -> None:
         """Do nothing unless the job is about to succeed and saw all of its source; else remove page by page, until done or
         until the job is cancelled."""
-        if job.source_id is None or job.spec.mode is IngestMode.PAGE:
+        if job.source_id is None or job.started_at is None or job.spec.mode is IngestMode.PAGE:
             return
         if not await self._may_begin(job):
             return
