@@ -745,6 +745,41 @@ async def test_one_request_per_host_at_a_time_and_spaced(site: ScriptedSite) -> 
     assert all(later - earlier > 0.08 for earlier, later in pairwise(times))
 
 
+async def test_one_connection_per_host_at_a_time(site: ScriptedSite) -> None:
+    open_now, most = 0, 0
+
+    async def answer(request: Any, writer: asyncio.StreamWriter) -> None:
+        nonlocal open_now, most
+        open_now += 1
+        most = max(most, open_now)
+        await asyncio.sleep(0.01)
+        await page(b"x")(request, writer)
+        open_now -= 1
+
+    site.script("/", answer)
+    async with Fetcher(settings=allowing(PUBLIC_IP)) as fetcher:
+        await asyncio.gather(*(fetcher.fetch(site.url(), accept="*/*") for _ in range(8)))
+    assert (most, site.connections) == (1, 8)
+
+
+async def test_hosts_do_not_wait_for_each_other(site: ScriptedSite) -> None:
+    arrived = asyncio.Event()
+
+    async def waiting(request: Any, writer: asyncio.StreamWriter) -> None:
+        await arrived.wait()
+        await page(b"x")(request, writer)
+
+    async def freeing(request: Any, writer: asyncio.StreamWriter) -> None:
+        arrived.set()
+        await page(b"x")(request, writer)
+
+    site.script("/waits", waiting)
+    site.script("/frees", freeing)
+    addresses = [f"http://a.test:{site.port}/waits", f"http://b.test:{site.port}/frees"]
+    async with Fetcher(settings=allowing("a.test", "b.test"), resolve=Resolver([PUBLIC_IP])) as fetcher, asyncio.timeout(10):
+        await asyncio.gather(*(fetcher.fetch(url, accept="*/*") for url in addresses))
+
+
 async def test_cancelling_a_fetch_frees_its_host(site: ScriptedSite) -> None:
     asked = asyncio.Event()
 

@@ -178,13 +178,15 @@ ANSWERS = st.binary(max_size=300) | st.builds(
 @unhurried
 async def test_no_answer_is_a_crash_a_hang_or_a_way_in(answer: bytes) -> None:
     async with ScriptedSite() as site, canary() as forbidden:
-        answer = answer.replace(b"FORBIDDEN", forbidden.url("/").encode())
+        forbidden.script("/", page(b"secret"))
+        answer = answer.replace(b"FORBIDDEN", f"http://{FORBIDDEN_IP}/".encode())
         site.script("/", raw(answer))
         site.script("/robots.txt", raw(answer))
+        network = Network(ports={80: forbidden.port})
         settings = IngestSettings(
             allow_private_hosts=[site.authority], delay_s=0.0, fetch_deadline_s=5.0, max_body_bytes=1_000, max_crawl_delay_s=0.0
         )
-        async with Fetcher(settings=settings, ssl_context=NO_TRUST) as fetcher, asyncio.timeout(LONGEST_S):
+        async with Fetcher(settings=settings, ssl_context=NO_TRUST, network=network) as fetcher, asyncio.timeout(LONGEST_S):
             with contextlib.suppress(IngestError):
                 response = await fetcher.fetch(site.url(), accept="*/*", etag='"1"')
                 assert response.status < 400
