@@ -99,8 +99,10 @@ class DataDirectory:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
     def announce(self, url: str) -> None:
-        """Tell the command line where the service listens."""
-        self.service_file.write_text(json.dumps({"url": url, "pid": os.getpid()}))
+        """Tell the command line where the service listens. At once, so that nobody reads half of it."""
+        unfinished = self.service_file.with_suffix(".new")
+        unfinished.write_text(json.dumps({"url": url, "pid": os.getpid()}))
+        unfinished.replace(self.service_file)
 
     def announced(self) -> dict[str, Any] | None:
         """Where a service says that it listens; it may be dead by now."""
