@@ -49,6 +49,8 @@ HEAVY = (
     "transformers",
     "sentence_transformers",
     "transformers.models.bert.modeling_bert",
+    "pyarrow.dataset",
+    "anyio._backends._asyncio",
 )
 SET_PDEATHSIG, SET_CHILD_SUBREAPER = 1, 36  # prctl(2)
 
@@ -83,14 +85,15 @@ POINTS = (
     Point("corpus.jobs:Jobs.submit", moments=("after",)),
     Point("dbos._client:DBOSClient.enqueue"),
     Point("ingest.crawl:Crawler.begin"),
-    Point("dbos._sys_db:SystemDatabase.record_operation_result", passages=(1, 2)),
+    Point("dbos._sys_db:SystemDatabase.record_operation_result"),
     # it visits what is due, and links found lead it on
     Point("ingest.frontier:add", passages=(1, 2)),
     Point("ingest.frontier:due"),
     Point("ingest.crawl:Crawler.run_batch"),
     Point("ingest.visit:Visitor.visit", passages=(3,)),
-    Point("ingest.crawl:Crawler._record"),
-    Point("ingest.crawl:Crawler._record_small", passages=(1, 3)),
+    Point("ingest.recording:Recorder.record"),
+    Point("ingest.recording:Recorder._record_small"),
+    Point("ingest.sheet:Sheet.write", passages=(1, 3)),
     Point("ingest.frontier:postpone", needs="failure"),
     # a changed page is written
     Point("corpus.generations:GenerationWriter._begin"),
@@ -121,7 +124,8 @@ POINTS = (
     Point("corpus.token_vectors:SqliteTokenStore.delete"),
     Point("corpus.pages:Pages.delete"),
     Point("corpus.pages:forget"),
-    Point("corpus.pages:bump_epoch"),
+    Point("ingest.sheet:Sheet._forget"),
+    Point("ingest.vanished:Delisting._remove_some"),
     # the job ends
     Point("ingest.crawl:Crawler.finish"),
     Point("dbos._sys_db:SystemDatabase.update_workflow_outcome"),
@@ -191,6 +195,20 @@ def set_off(arm: Arm, *, hits: Path) -> None:
     bound_to_class = isinstance(found, classmethod)
     wrapped: Any = _wrap(found.__func__ if bound_to_class else found, pass_by)
     setattr(holder, name, classmethod(wrapped) if bound_to_class else wrapped)
+
+
+def count_embeddings(into: Path) -> None:
+    """Write down how many texts each call embeds as passages."""
+    holder, name = find("corpus.embedding:SentenceTransformerEmbedder.embed_passages")
+    embed = getattr(holder, name)
+
+    @functools.wraps(embed)
+    def counted(self: Any, texts: Any) -> Any:
+        with into.open("a") as file:
+            file.write(f"{len(texts)}\n")
+        return embed(self, texts)
+
+    setattr(holder, name, counted)
 
 
 def _wrap(function: Callable[..., Any], pass_by: Callable[[str], None]) -> Callable[..., Any]:
@@ -274,6 +292,7 @@ def become_the_service(order: dict[str, Any]) -> None:
     os.environ.update(order["environment"])
     if order["arm"]:
         set_off(Arm(**order["arm"]), hits=Path(order["hits"]))
+    count_embeddings(Path(order["embedded"]))
     sys.argv = ["footnote", "serve"]
     runpy.run_module("footnote", run_name="__main__", alter_sys=True)
 

@@ -20,8 +20,9 @@ WORDS_FROM = Path(__file__).parent / "small_site"
 class ChangingSite:
     """``sections`` folders with an index and ``pages`` pages each. Paths are as in the URL, with the slash.
 
-    ``revisions`` says which version of a page is on the air, None if it answers 404, and ``newest`` which was the last;
-    ``failing`` how often it answers 503 before it answers again; ``requests`` how often it was asked for.
+    ``revisions`` says which version of a page is on the air, None if it answers 404, and ``newest`` which was the last.
+    ``unlisted`` pages are there, but their index doesn't link to them. ``failing``: how often a page answers 503 before it
+    answers again; ``requests``: how often it was asked for.
     """
 
     sections: int
@@ -29,17 +30,37 @@ class ChangingSite:
     url: str = ""
     revisions: dict[str, int | None] = field(default_factory=dict)
     newest: dict[str, int] = field(default_factory=dict)
+    unlisted: set[str] = field(default_factory=set)
     failing: dict[str, int] = field(default_factory=dict)
     requests: dict[str, int] = field(default_factory=dict)
+    _listed: dict[tuple[str, int], list[str]] = field(default_factory=dict)  # the links of each version
 
     def __post_init__(self) -> None:
         for section in range(self.sections):
             self.revisions |= dict.fromkeys(self.paths(section), 0)
             self.newest |= dict.fromkeys(self.paths(section), 0)
+            for path in self.paths(section):
+                self._listed[path, 0] = self._links(path)
 
     def paths(self, section: int) -> list[str]:
         """The index first."""
         return [f"/s{section}/", *(f"/s{section}/p{page}.html" for page in range(self.pages))]
+
+    def change(self, path: str) -> None:
+        """Put a new version on the air, also of a page that was gone."""
+        self.revisions[path] = self.newest[path] = self.newest[path] + 1
+        self._listed[path, self.newest[path]] = self._links(path)
+
+    def unlist(self, index: str, unlisted: set[str]) -> None:
+        """Let an index link to all of its pages but these."""
+        self.unlisted = self.unlisted - set(self._pages_of(index)) | unlisted
+        self.change(index)
+
+    def _pages_of(self, index: str) -> list[str]:
+        return self.paths(int(index.strip("/s")))[1:]
+
+    def _links(self, path: str) -> list[str]:
+        return [page for page in self._pages_of(path) if page not in self.unlisted] if path.endswith("/") else []
 
     def answer(self, path: str) -> tuple[int, bytes]:
         self.requests[path] = self.requests.get(path, 0) + 1
@@ -51,10 +72,7 @@ class ChangingSite:
 
     def body(self, path: str, revision: int) -> bytes:
         """A revision changes the page's second part and leaves the first one as it was."""
-        links = ""
-        if path.endswith("/"):
-            section = int(path.strip("/s"))
-            links = "".join(f'<li><a href="{page}">Page {page}</a></li>' for page in self.paths(section)[1:])
+        links = "".join(f'<li><a href="{page}">Page {page}</a></li>' for page in self._listed[path, revision])
         return (
             f"<!doctype html><html lang=en><head><title>About {path}</title></head><body><main><h1>About {path}</h1>"
             f"<p>{prose(path, 90)}</p><h2>Its news</h2><p>Revision {revision}. {prose(f'{path} {revision}', 70)}</p>"

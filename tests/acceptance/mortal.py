@@ -25,7 +25,10 @@ class Died(Exception):
 
 
 class ForkServer:
-    """The process that forks services (see ``armed.py``); a context manager."""
+    """The process that forks services (see ``armed.py``); a context manager. ``threads``: how many each may compute with."""
+
+    def __init__(self, *, threads: int = 1) -> None:
+        self._environment = ENVIRONMENT | {"OMP_NUM_THREADS": str(threads)}
 
     def __enter__(self) -> ForkServer:
         command = [sys.executable, "-m", "tests.acceptance.armed"]
@@ -34,7 +37,7 @@ class ForkServer:
         self._process = subprocess.Popen(
             command,
             cwd=CHECKOUT,
-            env=environment | ENVIRONMENT | {"PYTHONPATH": pythonpath},
+            env=environment | self._environment | {"PYTHONPATH": pythonpath},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -88,6 +91,7 @@ class MortalService(ServiceProcess):
     def __init__(self, *, folder: Path, forks: ForkServer, settings: dict[str, str]) -> None:
         super().__init__(folder=folder, settings=settings)
         self.hits = folder / "hits"
+        self._embedded = folder / "embedded"
         self._forks = forks
         self.pid = 0
         self._status: int | None = None
@@ -108,6 +112,7 @@ class MortalService(ServiceProcess):
         self.hits.unlink(missing_ok=True)
         ours = {name: value for name, value in self.environment.items() if name.startswith("FOOTNOTE_")}
         order = {"environment": ours, "log": str(self.log), "hits": str(self.hits), "arm": asdict(arm) if arm else None}
+        order["embedded"] = str(self._embedded)
         self._status = None
         self.pid = self._forks.fork(order)
 
@@ -119,6 +124,11 @@ class MortalService(ServiceProcess):
             if self.ended(within_s=0.02):
                 raise Died
         self.url = json.loads(self._announced.read_text())["url"]
+
+    @property
+    def embedded(self) -> int:
+        """How many passages were embedded since the data directory was new."""
+        return sum(map(int, self._embedded.read_text().split())) if self._embedded.exists() else 0
 
     def start(self) -> None:
         self.begin()

@@ -75,25 +75,26 @@ class Client:
         assert self.open_job is None or self.open_job in jobs, "an acknowledged job is lost"
 
     def change_section(self, *, needs: str) -> None:
-        """The next section's pages: some new, some gone, some back again. The first time, all are new."""
+        """The next section's pages: some new, one gone, one that nothing links to any more, what was so before is back."""
         self.section = (self.section + 1) % self.site.sections
         index, *pages = self.site.paths(self.section)
-        changed = self.chance.sample(pages, k=len(pages) // 2)
-        gone = self.chance.choice(pages)
+        gone, unlisted, *rest = self.chance.sample(pages, k=len(pages))
+        self.site.unlist(index, {unlisted})
+        for page in rest[::2]:
+            self.site.change(page)
         for page in pages:
-            revision = self.site.revisions[page]
-            if page == gone:
-                self.site.revisions[page] = None
-            elif page in changed or revision is None:
-                self.site.revisions[page] = self.site.newest[page] = self.site.newest[page] + 1
+            if self.site.revisions[page] is None:
+                self.site.change(page)
+        self.site.revisions[gone] = None
         if needs == "failure":
-            self.site.failing[changed[0]] = 1
+            self.site.failing[rest[0]] = 1
         self.expected = {}
         for path in (index, *pages):
-            target = self.site.revisions[path]
+            target = None if path == unlisted else self.site.revisions[path]
             before = self.ledger.possible.get(path, {None})
             outcomes = {"unchanged" if version == target else "indexed" for version in before}
-            self.expected[path] = {"failed"} if target is None else outcomes
+            if path != unlisted:
+                self.expected[path] = {"failed"} if target is None else outcomes
             self.ledger.expect(path, target)
 
     def follow(self) -> None:
@@ -115,6 +116,8 @@ class Client:
         assert job["state"] == "succeeded", job
         assert set(seen) == set(self.expected), "not all URLs of the section were visited"
         assert not any(outcome["state"] == "pending" for outcome in outcomes)
+        for path in self.site.unlisted & set(self.site.paths(self.section)):
+            self.ledger.told(path, None)
         assert self.open_job is not None
         self.known_jobs.add(self.open_job)
         self.open_job, self.expected = None, {}
@@ -127,11 +130,17 @@ class Client:
         assert self.service.request("DELETE", f"/v1/pages/{page['id']}").status_code == 204
         self.ledger.told(path, None)
 
+    def verify(self) -> None:
+        """The service's own comparison of database and indexes, Milvus included; also while a job that it resumed is at work."""
+        report = self.service.post("/v1/verify", {})
+        assert report["clean"], report
+
     def until_dead(self, *, needs: str = "") -> None:
         """Keep the service at work until it is killed."""
         give_up_at = time.monotonic() + REACHED_WITHIN_S
         try:
             self.service.ready()
+            self.verify()
             while time.monotonic() < give_up_at:
                 self.work(needs=needs)
         except Died:
@@ -192,6 +201,7 @@ def test_what_was_acknowledged_survives_every_kill(forks: ForkServer, tmp_path: 
         service.start()
         for _ in range(site.sections):
             client.work()
+            client.verify()
             client.ledger.check(service.data_dir, at_rest=True)
         assert service.stop() == -signal.SIGTERM, service.tail()
         chunks = check_closed_indexes(service.data_dir)
