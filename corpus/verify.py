@@ -20,7 +20,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import partial
 
-from sqlalchemy import ColumnElement, Connection, delete, exists, func, select, update
+from sqlalchemy import ColumnElement, Connection, delete, exists, func, select, true, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.orm import InstrumentedAttribute
 
@@ -156,11 +156,13 @@ class Verifier:
 
     async def _dangling(self, report: Report, *, repair: bool) -> None:
         """What points at pages points at living ones."""
-        for table, difference, subject in (
-            (AliasRow, Difference.ALIAS, AliasRow.url),
-            (PageSourceRow, Difference.PAGE_SOURCE, PageSourceRow.page_id),
+        # That a URL redirects is known before its target was visited, and whatever comes of that.
+        stands_for_text = AliasRow.kind != "redirect"
+        for table, difference, subject, must_live in (
+            (AliasRow, Difference.ALIAS, AliasRow.url, stands_for_text),
+            (PageSourceRow, Difference.PAGE_SOURCE, PageSourceRow.page_id, true()),
         ):
-            dangling = ~exists().where(PageRow.id == table.page_id, PageRow.live_generation.is_not(None))
+            dangling = must_live & ~exists().where(PageRow.id == table.page_id, PageRow.live_generation.is_not(None))
             count, examples = await self._database.snapshot(partial(_count, subject=subject, where=dangling))
             if count and repair:
                 async with self._database.write() as connection:

@@ -3,10 +3,12 @@
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -141,6 +143,20 @@ def test_search_and_lists(cli: Cli, crawled: dict[str, Any], site: str) -> None:
     assert [page["url"] for page in cli.json("pages", "--limit", "2")["pages"]] == [site, f"{site}keeper.html"]
     assert "whale oil" in cli.json("pages", "show", f"{site}lamp.html")["text"]
     assert cli.run("jobs").stdout.count("\n") >= 2
+
+
+def test_damage_done_by_hand_is_found_and_mended(cli: Cli, crawled: dict[str, Any]) -> None:
+    assert cli.run("verify").stdout.startswith("Clean: 3 pages, ")
+    tokens = Path(cli.environment["FOOTNOTE_DATA_DIR"]) / "tokens.sqlite"
+    with closing(sqlite3.connect(tokens)) as connection:
+        connection.execute("DELETE FROM tokens WHERE id = (SELECT min(id) FROM tokens)")
+        connection.execute("INSERT INTO tokens VALUES ('abad1dea', 0, x'', x'')")
+        connection.commit()
+    found = cli.json("verify", code=1)
+    assert (found["counts"], found["mended"]) == ({"missing_in_index": 1, "orphan_in_index": 1}, 0)
+    assert "all mended" in cli.run("verify", "--repair", code=1).stdout
+    assert cli.json("verify")["clean"] is True
+    assert cli.run("pages", "log", cli.json("pages", "--limit", "1")["pages"][0]["url"]).stdout.count("indexed") == 1
 
 
 def test_an_ingest_that_indexes_nothing_fails(cli: Cli, crawled: dict[str, Any], site: str) -> None:

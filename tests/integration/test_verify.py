@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import shutil
 import sqlite3
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
 import numpy as np
 import pytest
 from sqlalchemy import delete, insert, select, update
+from typer.testing import CliRunner
 
 from corpus import mending
 from corpus.database import AliasRow, ChunkRow, GenerationRow, PageRow, PageSourceRow, SourceRow, utc_now
@@ -19,6 +23,7 @@ from corpus.model import SearchMode
 from corpus.settings import Settings
 from corpus.store import IndexRow
 from corpus.verify import Difference, Report, Verifier
+from footnote.cli import app as command_line
 from tests.fakes import FakeEmbedder
 from tests.shelf import Shelf, open_shelf, urls
 
@@ -240,14 +245,18 @@ async def test_what_points_at_no_page_is_dropped(shelf: Shelf) -> None:
         await connection.execute(insert(SourceRow).values(**source))
         for page in (gone, living):
             await connection.execute(insert(PageSourceRow).values(page_id=page, source_id="s", job_id="j"))
-            alias = {"collection_id": shelf.collection, "url": f"https://h/{page}", "page_id": page, "kind": "redirect"}
-            await connection.execute(insert(AliasRow).values(**alias, seen_at=utc_now()))
-    expected = {("alias_of_no_page", f"https://h/{gone}", None), ("source_of_no_page", gone, None)}
-    assert told(await verifier(shelf).verify()) == expected
-    await assert_mended(shelf, differences=2)
+            for kind in ("duplicate", "canonical", "redirect"):
+                alias = {"collection_id": shelf.collection, "url": f"https://h/{kind}-{page}", "page_id": page, "kind": kind}
+                await connection.execute(insert(AliasRow).values(**alias, seen_at=utc_now()))
+    dropped = {("alias_of_no_page", f"https://h/{kind}-{gone}", None) for kind in ("duplicate", "canonical")}
+    assert told(await verifier(shelf).verify()) == dropped | {("source_of_no_page", gone, None)}
+    await assert_mended(shelf, differences=3)
     async with shelf.database.write() as connection:
-        assert (await connection.scalars(select(AliasRow.page_id))).all() == [living]
+        aliases = (await connection.execute(select(AliasRow.kind, AliasRow.page_id))).all()
+        kept = {(kind, living) for kind in ("duplicate", "canonical", "redirect")} | {("redirect", gone)}
+        assert {tuple(alias) for alias in aliases} == kept  # a redirect is known before its target is a page, if it ever is
         assert (await connection.scalars(select(PageSourceRow.page_id))).all() == [living]
+        await connection.execute(delete(AliasRow))
         await connection.execute(delete(SourceRow))
 
 
@@ -401,3 +410,20 @@ async def test_what_the_start_had_to_rebuild_is_told_once(settings: Settings, fa
         first, second = await checked.verify(), await checked.verify()
     assert (first.counts, first.mended) == ({Difference.MISSING: 1}, 1)
     assert second.differences == 0
+
+
+async def test_the_command_without_a_service(
+    settings: Settings, fake_embedder: FakeEmbedder, empty_queue: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It opens the corpus itself, which rebuilds what is missing: that too is a difference, and told."""
+    shutil.copy(empty_queue, settings.data_dir / "queue.sqlite")
+    async with open_shelf(settings, fake_embedder) as opened:
+        page = await opened.put("https://h/x", "The keeper winds the clockwork.")
+        opened.corpus.index.tokens.delete([chunk.id for chunk in await opened.chunks(page)])
+    monkeypatch.setenv("FOOTNOTE_DATA_DIR", str(settings.data_dir))
+    monkeypatch.setattr("corpus.opening.load_embedder", lambda settings: fake_embedder)
+    monkeypatch.setattr("footnote.logs.set_up_logging", lambda level: None)
+    for expected in ((1, {"missing_in_index": 1}, 1), (0, {}, 0)):
+        ran = await asyncio.to_thread(CliRunner().invoke, command_line, ["verify", "--json"])
+        found = json.loads(ran.stdout)
+        assert (ran.exit_code, found["counts"], found["mended"]) == expected
