@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 import tantivy
 
-from corpus.store import Candidate, IndexFailure, IndexFilter, IndexRow
+from corpus.store import Candidate, IdRange, IndexFailure, IndexFilter, IndexRow
 
 ANALYZER = "footnote_en"
 HEADINGS_BOOST = 0.5
@@ -92,9 +92,9 @@ class TantivyIndex:
         found = searcher.search(tantivy.Query.term_set_query(self._schema, "id", list(ids)), limit=len(ids) * 2, count=False).hits
         return {searcher.doc(address)["id"][0] for _, address in found}
 
-    def ids(self, prefix: str) -> list[str]:
+    def ids(self, within: IdRange) -> list[str]:
         searcher = self._index.searcher()
-        query = tantivy.Query.regex_query(self._schema, "id", f"{prefix}.*")
+        query = tantivy.Query.regex_query(self._schema, "id", f"(?:{'|'.join(within.beginnings)}).*")
         found = searcher.search(query, limit=max(1, searcher.num_docs), count=False).hits
         return [searcher.doc(address)["id"][0] for _, address in found]
 

@@ -56,6 +56,25 @@ class Candidate:
     score: float
 
 
+@dataclass(frozen=True, slots=True)
+class IdRange:
+    """The chunk ids whose first hex digits are ``first``, ``last`` or between. Both are empty for all ids, or equally long."""
+
+    first: str = ""
+    last: str = ""
+
+    @property
+    def beyond(self) -> str:
+        """Greater than every id of the range."""
+        return self.last + "g" if self.last else "\U0010ffff"
+
+    @property
+    def beginnings(self) -> list[str]:
+        if not self.first:
+            return [""]
+        return [f"{number:0{len(self.first)}x}" for number in range(int(self.first, 16), int(self.last, 16) + 1)]
+
+
 def headings_text(title: str, heading_path: Sequence[str]) -> str:
     """What ``IndexRow.headings`` holds, when a chunk is first written and when it is rebuilt."""
     return " ".join((title, *heading_path))
@@ -74,8 +93,8 @@ class VectorIndex(Protocol):
         """The vectors of those of ``ids`` that are there, bit for bit as they were stored."""
         ...
 
-    def ids(self, prefix: str) -> list[str]:
-        """All ids that begin with ``prefix``, which must leave fewer than ``MAX_IDS``. One that is held twice comes twice."""
+    def ids(self, within: IdRange) -> list[str]:
+        """All ids of a range, which must hold fewer than ``MAX_IDS``. One that is held twice comes twice."""
         ...
 
     def delete(self, ids: Sequence[str]) -> None: ...
@@ -90,7 +109,7 @@ class LexicalIndex(Protocol):
     def upsert(self, rows: Sequence[IndexRow]) -> None: ...
     def search(self, text: str, *, where: IndexFilter, limit: int) -> list[Candidate]: ...
     def present(self, ids: Sequence[str]) -> set[str]: ...
-    def ids(self, prefix: str) -> list[str]:
+    def ids(self, within: IdRange) -> list[str]:
         """As :meth:`VectorIndex.ids`."""
         ...
 
@@ -106,7 +125,7 @@ class TokenStore(Protocol):
     def upsert(self, ids: Sequence[str], tokens: Sequence[Float32]) -> None: ...
     def load(self, ids: Sequence[str]) -> dict[str, Float32]: ...
     def present(self, ids: Sequence[str]) -> set[str]: ...
-    def ids(self, prefix: str) -> list[str]:
+    def ids(self, within: IdRange) -> list[str]:
         """As :meth:`VectorIndex.ids`."""
         ...
 
@@ -175,10 +194,10 @@ class ChunkIndex:
         """All of them by name, for what is asked of each alike."""
         return {"vectors": self.vectors, "lexical": self.lexical, "tokens": self.tokens}
 
-    def ids(self, prefix: str) -> dict[str, list[str]]:
-        """The ids that each store holds and that begin with ``prefix``. Blocks. Raises: TransientError."""
+    def ids(self, within: IdRange) -> dict[str, list[str]]:
+        """The ids of a range that each store holds. Blocks. Raises: TransientError."""
         with _classified("read"):
-            return {name: store.ids(prefix) for name, store in self.stores.items()}
+            return {name: store.ids(within) for name, store in self.stores.items()}
 
     def counts(self) -> dict[str, int]:
         return {name: store.count() for name, store in self.stores.items()}

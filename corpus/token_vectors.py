@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from corpus.embedding import Float32
+from corpus.store import IdRange
 
 MAX_VARIABLES = 500  # well under SQLite's limit of bound parameters
 
@@ -64,10 +65,10 @@ class SqliteTokenStore:
                 found |= {row[0] for row in self._connection.execute(f"SELECT id FROM tokens WHERE id IN ({marks})", part)}
         return found
 
-    def ids(self, prefix: str) -> list[str]:
+    def ids(self, within: IdRange) -> list[str]:
         with self._lock:
-            beyond = prefix + "g" if prefix else "\U0010ffff"  # "g" comes after every hex digit
-            rows = self._connection.execute("SELECT id FROM tokens WHERE id >= ? AND id < ?", (prefix, beyond)).fetchall()
+            between = (within.first, within.beyond)
+            rows = self._connection.execute("SELECT id FROM tokens WHERE id >= ? AND id < ?", between).fetchall()
         return [row[0] for row in rows]
 
     def delete(self, ids: Sequence[str]) -> None:

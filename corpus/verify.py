@@ -28,12 +28,12 @@ from corpus.database import AliasRow, ChunkRow, Database, GenerationRow, PageRow
 from corpus.embedding import Embedder
 from corpus.errors import Conflict, TransientError, Unavailable
 from corpus.generations import GenerationWriter, Pending
-from corpus.mending import live_among, live_ids, prefixes, rebuild
+from corpus.mending import live_among, live_ids, parts, rebuild
 from corpus.model import chunk_id
 from corpus.page_check import StoredPage, broken_chunks, has_its_hash, made_anew, stored_pages
 from corpus.pages import forget
 from corpus.settings import IndexSettings
-from corpus.store import ChunkIndex
+from corpus.store import ChunkIndex, IdRange
 
 log = logging.getLogger(__name__)
 
@@ -205,13 +205,13 @@ class Verifier:
 
     async def _indexes(self, report: Report, *, repair: bool) -> None:
         counts = await asyncio.to_thread(self._index.counts)
-        for prefix in prefixes(max(report.chunks, *counts.values())):
-            live = await self._database.snapshot(partial(live_ids, prefix=prefix))
-            held = await asyncio.to_thread(self._index.ids, prefix)
+        for within in parts(max(report.chunks, *counts.values())):
+            live = await self._database.snapshot(partial(live_ids, within=within))
+            held = await asyncio.to_thread(self._index.ids, within)
             findings: list[Finding] = []
             for store, ids in held.items():
                 findings += await self._missing(store, sorted(live.difference(ids)))
-                findings += await self._doubled(store, prefix, live.intersection(ids), Counter(ids))
+                findings += await self._doubled(store, within, live.intersection(ids), Counter(ids))
             orphans = {store: set(ids) - live for store, ids in held.items()}
             unknown = await self._unknown(set.union(*orphans.values()))
             for store, ids_of_store in orphans.items():
@@ -230,11 +230,11 @@ class Verifier:
             found += [Finding(Difference.MISSING, one, message, store) for one in sorted(absent & still_live)]
         return found
 
-    async def _doubled(self, store: str, prefix: str, live: set[str], held: Counter[str]) -> list[Finding]:
+    async def _doubled(self, store: str, within: IdRange, live: set[str], held: Counter[str]) -> list[Finding]:
         suspects = {one for one in live if held[one] > 1}
         if not suspects:
             return []
-        again = Counter((await asyncio.to_thread(self._index.ids, prefix))[store])
+        again = Counter((await asyncio.to_thread(self._index.ids, within))[store])
         message = "This index holds the chunk more than once."
         return [Finding(Difference.DOUBLED, one, message, store) for one in sorted(suspects) if again[one] > 1]
 

@@ -30,6 +30,7 @@ from app.state import Readiness, Service
 from corpus.database import AliasRow, JobRow, PageSourceRow, UrlRow
 from corpus.errors import StartupError
 from corpus.settings import Settings
+from corpus.store import IdRange
 from footnote.cli import app as command_line
 from tests.fakes import FakeEmbedder, FakeModel
 from tests.shelf import FETCHED_AT, Shelf, ignore_flip
@@ -604,7 +605,7 @@ def test_verification_tells_what_differs_and_mends_it(api: Running) -> None:
     code, clean = verify()
     assert (code, clean["clean"], clean["counts"], clean["findings"]) == (0, True, {}, [])
     assert clean["pages"] >= 2
-    lost = api.service.corpus.index.tokens.ids("")[0]
+    lost = api.service.corpus.index.tokens.ids(IdRange())[0]
     api.service.corpus.index.tokens.delete([lost])
     finding = {"difference": "missing_in_index", "subject": lost, "store": "tokens"}
     for options, mended in (((), False), (("--repair",), True)):

@@ -12,7 +12,7 @@ import pytest
 from rank_bm25 import BM25Okapi
 
 from corpus.bm25 import MAX_QUERY_TERMS, TantivyIndex, english_analyzer, url_prefixes
-from corpus.store import IndexFilter, IndexRow
+from corpus.store import IdRange, IndexFilter, IndexRow
 
 EVERYTHING = IndexFilter(collection_id=1)
 K1, B = 1.2, 0.75
@@ -188,9 +188,9 @@ def test_ids_by_their_beginning(index: TantivyIndex) -> None:
     put(index, row("0a", "whale"), row("0f", "whale"), row("1a", "whale"), row("zz", "whale"))
     index.delete(["0f"])
     index.flush()
-    assert index.ids("0") == ["0a"]
-    assert sorted(index.ids("")) == ["0a", "1a", "zz"]
-    assert index.ids("2") == []
+    assert index.ids(IdRange("0", "0")) == ["0a"]
+    assert sorted(index.ids(IdRange())) == ["0a", "1a", "zz"]
+    assert index.ids(IdRange("2", "f")) == []
 
 
 def test_presence_of_thousands_of_ids(index: TantivyIndex) -> None:

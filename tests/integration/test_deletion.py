@@ -14,6 +14,7 @@ from sqlalchemy import func, insert, select
 from corpus.database import AliasRow, FactRow, JobRow, PageSourceRow, SourceRow, UrlRow, utc_now
 from corpus.errors import Conflict, NotFound
 from corpus.model import SearchMode, page_id
+from corpus.store import IdRange
 from tests.shelf import Shelf, ignore_flip, urls
 
 SECRET = "The passphrase of the vault is xyzzyplugh and nobody else knows it."
@@ -85,7 +86,7 @@ async def test_when_deleting_returns_no_file_holds_the_text(shelf: Shelf) -> Non
 
     assert {word: files_with(shelf, word) for word in RARE} == {word: [] for word in RARE}
     assert [index.present(store, chunks) for store in index.stores] == [set(), set(), set()]
-    assert not set(chunks) & {one for store in index.stores.values() for one in store.ids("")}
+    assert not set(chunks) & {one for store in index.stores.values() for one in store.ids(IdRange())}
     assert shelf.counts() == {5}
 
 

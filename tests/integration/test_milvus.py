@@ -12,7 +12,7 @@ from milvus_lite.server_manager import server_manager_instance
 from pymilvus.exceptions import MilvusException
 
 from corpus.embedding import Float32
-from corpus.store import IndexFilter, IndexRow
+from corpus.store import IdRange, IndexFilter, IndexRow
 from corpus.store_milvus import MilvusVectorIndex
 
 DIMENSION = 8
@@ -89,9 +89,9 @@ def test_vectors_are_read_back_bit_for_bit(index: MilvusVectorIndex) -> None:
 def test_ids_by_their_beginning(index: MilvusVectorIndex) -> None:
     put(index, row("0a"), row("0f"), row("1a"), row("zz"))
     index.delete(["0f"])
-    assert index.ids("0") == ["0a"]
-    assert sorted(index.ids("")) == ["0a", "1a", "zz"]
-    assert index.ids("2") == []
+    assert index.ids(IdRange("0", "0")) == ["0a"]
+    assert sorted(index.ids(IdRange())) == ["0a", "1a", "zz"]
+    assert index.ids(IdRange("2", "f")) == []
 
 
 def test_an_empty_index_answers(index: MilvusVectorIndex) -> None:

@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from corpus.embedding import Float32
+from corpus.store import IdRange
 from corpus.token_vectors import SqliteTokenStore, quantise
 
 
@@ -56,9 +57,9 @@ def test_what_was_loaded_is_stored_bit_for_bit(seed: int, exponent: int) -> None
 
 def test_ids_by_their_beginning(store: SqliteTokenStore) -> None:
     store.upsert(["0a", "0f", "1a", "zz"], [unit_rows(1)] * 4)
-    assert sorted(store.ids("0")) == ["0a", "0f"]
-    assert sorted(store.ids("")) == ["0a", "0f", "1a", "zz"]
-    assert store.ids("2") == []
+    assert sorted(store.ids(IdRange("0", "0"))) == ["0a", "0f"]
+    assert sorted(store.ids(IdRange())) == ["0a", "0f", "1a", "zz"]
+    assert store.ids(IdRange("2", "f")) == []
 
 
 def test_a_damaged_row_is_as_good_as_missing(store: SqliteTokenStore, tmp_path: Path) -> None:

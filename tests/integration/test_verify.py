@@ -21,7 +21,7 @@ from corpus.database import AliasRow, ChunkRow, GenerationRow, PageRow, PageSour
 from corpus.errors import Conflict, NotFound, TransientError, Unavailable
 from corpus.model import SearchMode
 from corpus.settings import Settings
-from corpus.store import IndexRow
+from corpus.store import IdRange, IndexRow
 from corpus.verify import Difference, Report, Verifier
 from footnote.cli import app as command_line
 from tests.fakes import FakeEmbedder
@@ -151,7 +151,7 @@ async def test_a_chunk_that_an_index_holds_twice(shelf: Shelf) -> None:
     lexical.flush()
     assert told(await verifier(shelf).verify()) == {("doubled_in_index", twice, "lexical")}
     await assert_mended(shelf, differences=1)
-    assert lexical.ids("").count(twice) == 1
+    assert lexical.ids(IdRange()).count(twice) == 1
 
 
 @pytest.mark.parametrize(
@@ -382,8 +382,12 @@ async def test_an_index_that_fails_is_no_clean_bill(shelf: Shelf) -> None:
 
 
 async def test_many_ids_are_compared_in_parts(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert mending.prefixes(4096) == [""]
-    assert (len(mending.prefixes(4097)), len(mending.prefixes(1_000_000))) == (16, 256)
+    for count in (0, 8192, 8193, 100_000, 1_000_000, 5_000_000):
+        ranges = mending.parts(count)
+        assert len(ranges) == max(1, -(-count // 8192))
+        beginnings = [one for within in ranges for one in within.beginnings]
+        assert beginnings == ([""] if len(ranges) == 1 else [f"{i:0{len(beginnings[0])}x}" for i in range(len(beginnings))])
+        assert len(beginnings) == 16 ** len(beginnings[0])  # each id is in one of them
     monkeypatch.setattr(mending, "IDS_AT_ONCE", 1)
     lost = (await chunk_ids(shelf, "lamp"))[0]
     shelf.corpus.index.tokens.delete([lost])
