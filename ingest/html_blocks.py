@@ -26,9 +26,10 @@ _SKIPPED = word_set(
 )
 _BLOCKS = word_set(
     "address article aside blockquote body caption center dd details dialog dir div dl dt fieldset figcaption figure footer "
-    "form h1 h2 h3 h4 h5 h6 header hgroup hr html legend li main menu nav ol optgroup option p pre search section summary "
-    "table tbody td tfoot th thead tr ul"
+    "form h1 h2 h3 h4 h5 h6 header hgroup hr html legend li listing main menu nav ol optgroup option p pre search section "
+    "summary table tbody td tfoot th thead tr ul xmp"
 )
+_VERBATIM = word_set("pre listing xmp")
 _HEADINGS = {f"h{rank}": rank for rank in range(1, 7)}
 _ADMONITION = re.compile(
     r"(?:^|[\s_-])(?:admonition|callout|note|tip|hint|warning|caution|important|danger|attention|seealso|alert)(?:$|[\s_-])",
@@ -95,11 +96,11 @@ class BlockWriter:
     def _block(self, element: HtmlElement) -> None:
         tag = element.tag
         classes = element.get("class", "")
-        if tag in ("td", "div") and _LINE_NUMBERS.search(classes):
+        if tag in ("td", "div", "pre") and _LINE_NUMBERS.search(classes):
             return
         if tag in _HEADINGS:
             self._heading(element, _HEADINGS[tag])
-        elif tag == "pre":
+        elif tag in _VERBATIM:
             self._out.code(_verbatim(element))
         elif tag == "table":
             self._table(element)
@@ -193,39 +194,79 @@ class BlockWriter:
                 for cell in row:
                     self._element(cell)
             return
+        header = _header_rows(rows)
         grid = _grid(rows)
-        if grid:
-            in_head = rows[0][0].getparent().getparent().tag == "thead"
-            has_header = len(grid) > 1 and (in_head or all(cell.tag == "th" for cell in rows[0]))
-            self._out.table(grid, has_header=has_header)
+        if header > 1 and len(grid) > header:
+            grid = [_merged(grid[:header]), *grid[header:]]
+        if any(_is_code(cell) for row in rows for cell in row):
+            self._records(rows[header:], names=grid[0] if header and grid else [])
+        elif grid:
+            self._out.table(grid, has_header=header > 0 and len(grid) > 1)
+
+    def _records(self, rows: list[list[HtmlElement]], *, names: list[str]) -> None:
+        """A table with code of several lines in it, which a row on one line can't hold: cell after cell, under their names."""
+        for row in rows:
+            for column, cell in enumerate(row):
+                if column < len(names) and names[column] and flat_text(cell).strip():
+                    self._lead_in = f"{names[column].rstrip(':')}: "
+                    if _is_code(cell):
+                        self._out.paragraph(self._lead_in)
+                        self._lead_in = ""
+                self._element(cell)
+                self._lead_in = ""
 
 
 def flat_text(element: HtmlElement) -> str:
     """The text of an element without structure: block borders and line breaks become spaces."""
     if not len(element):
         return element.text or ""
-    return "".join(_fragments(element, line_break=" ", border=" "))
+    return "".join(" " if part in (_OPENING, _CLOSING, _BREAK) else part for part in _fragments(element, is_code=False))
 
 
 def _verbatim(element: HtmlElement) -> str:
-    return "".join(_fragments(element, line_break="\n", border="")) if len(element) else element.text or ""
+    """Code as it is. Where each line is an element of its own, the element's borders are the line breaks."""
+    if not len(element):
+        return element.text or ""
+    parts: list[str] = []
+    is_empty = False  # the line that an element has begun
+    for part in _fragments(element, is_code=True):
+        if part in (_OPENING, _CLOSING):
+            ends_line = not parts or parts[-1].endswith("\n")
+            if (parts and not ends_line) or (part is _CLOSING and is_empty):
+                parts.append("\n")
+            is_empty = part is _OPENING
+        elif part:
+            parts.append("\n" if part is _BREAK else part)
+            is_empty = False
+    return "".join(parts)
 
 
-def _fragments(element: HtmlElement, *, line_break: str, border: str) -> Iterator[str]:
+# Marks among the fragments; NUL can't stand in a DOM.
+_OPENING, _CLOSING, _BREAK = "\0(", "\0)", "\0-"
+_CELLS = ("td", "th")
+
+
+def _fragments(element: HtmlElement, *, is_code: bool) -> Iterator[str]:
+    """The texts under an element, with marks for the borders of blocks and for line breaks. Code is freed of line numbers."""
     walk = etree.iterwalk(element, events=("start", "end"))
     for event, node in walk:
+        is_block = node.tag in _BLOCKS and not (is_code and (node is element or node.tag in _CELLS))
         if event == "start":
-            if node.tag in _SKIPPED or (not border and _LINE_NUMBERS.search(node.get("class", ""))):
+            if node.tag in _SKIPPED or (is_code and _LINE_NUMBERS.search(node.get("class", ""))):
                 walk.skip_subtree()
                 continue
             if node.tag in ("img", "math"):
                 yield _alternative_text(node)
                 walk.skip_subtree()
                 continue
-            yield line_break if node.tag == "br" else border if node.tag in _BLOCKS else ""
+            if node.tag == "br":
+                yield _BREAK
+            elif is_block:
+                yield _OPENING
             yield node.text or ""
         else:
-            yield border if node.tag in _BLOCKS else ""
+            if is_block:
+                yield _CLOSING
             if node is not element:
                 yield node.tail or ""
 
@@ -264,13 +305,35 @@ def _rows(table: HtmlElement) -> list[list[HtmlElement]]:
     return [row for row in rows if row]
 
 
+def _header_rows(rows: list[list[HtmlElement]]) -> int:
+    """How many rows name the columns: those in the head, else a first one that is all header cells."""
+    in_head = next((i for i, row in enumerate(rows) if row[0].getparent().getparent().tag != "thead"), len(rows))
+    if in_head:
+        return in_head
+    return 1 if rows and all(cell.tag == "th" for cell in rows[0]) else 0
+
+
+def _merged(rows: list[list[str]]) -> list[str]:
+    """Several header rows as one: what stands over a column, from top to bottom, each text once."""
+    columns = zip(*rows, strict=True)
+    return [" ".join(dict.fromkeys(text for text in column if text)) for column in columns]
+
+
+def _is_code(cell: HtmlElement) -> bool:
+    """Whether a cell holds code of several lines."""
+    return any("\n" in _verbatim(code).strip("\n") for code in cell.iter(*_VERBATIM))
+
+
 def is_layout_table(table: HtmlElement) -> bool:
     """Whether a table only places things on the page, or holds blocks that a row on one line can't."""
     rows = _rows(table)
     is_single = len(rows) <= 1 and not any(cell.tag == "th" for row in rows for cell in row)
     if table.get("role") in ("presentation", "none") or is_single or sum(map(len, rows)) <= 1:
         return True
-    return any(True for _ in table.iterdescendants("table", "pre", *_HEADINGS))
+    if any(True for _ in table.iterdescendants("table", *_HEADINGS)):
+        return True
+    has_code = any(True for _ in table.iterdescendants(*_VERBATIM))
+    return has_code and not _header_rows(rows)  # code set beside its line numbers, or beside what it prints
 
 
 def _grid(rows: list[list[HtmlElement]]) -> list[list[str]]:

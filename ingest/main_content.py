@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 
 import trafilatura
 from lxml import etree
@@ -16,7 +17,7 @@ MIN_CONTENT_CHARS = 200
 _COVERING_SHARE = 0.9
 _REJECTED_SHARE = 0.5
 _SHINGLE_WORDS = 4
-_KEPT_STRUCTURES = ("pre", "table", "math")  # trafilatura may drop these from the midst of content
+_KEPT_STRUCTURES = ("pre", "table", "math", "details", "dl")  # trafilatura may drop these from the midst of content
 
 _CHROME_TAGS = word_set("script style noscript template nav iframe object embed svg canvas dialog button select textarea input")
 _CHROME_ROLES = word_set("navigation banner contentinfo search menu menubar toolbar complementary dialog alertdialog tablist")
@@ -28,7 +29,11 @@ _CHROME_NAMES = word_set(
     "theme-doc-breadcrumbs pagination-nav prev-next-area skip-link skiplink visually-hidden sr-only screen-reader-text "
     "copybtn footnote-backref cookie-banner cookie-consent"
 )
-_HIDING_STYLE = re.compile(r"(?:display\s*:\s*none|visibility\s*:\s*hidden)", re.IGNORECASE)
+_HIDING_STYLE = re.compile(
+    r"display\s*:\s*none|visibility\s*:\s*hidden|text-indent\s*:\s*-\d{3,}|(?<![\w-])(?:left|top)\s*:\s*-\d{4,}", re.IGNORECASE
+)
+_NO_SIZE = re.compile(r"font-size\s*:\s*0(?:\.0+)?(?:px|pt|em|rem|%)?\s*(?:;|!|$)", re.IGNORECASE)
+_DECORATION_SHARE = 0.5
 _ASIDE_IN_CONTENT = re.compile(r"admonition|callout|note|warning|tip|caution|aside", re.IGNORECASE)
 _PERMALINK_SIGNS = frozenset("¶#§🔗")
 # Elements that documentation generators put around the content and nothing else.
@@ -77,6 +82,10 @@ def _prune(body: HtmlElement, *, is_document: bool) -> None:
 
     Inside a document, asides, headers and footers are the author's: sidebars, footnotes, title pages.
     """
+    for script in body.iter("script"):
+        if script.get("type", "").lower().startswith("math/tex"):  # MathJax 2 keeps its sources so
+            script.tag = "math"
+            script.set("alttext", script.text or "")
     for element in [e for e in body.iterdescendants() if _is_chrome(e, is_document)]:
         element.drop_tree()
     total_chars = _text_chars(body)
@@ -104,11 +113,20 @@ def _is_hidden(element: HtmlElement) -> bool:
     hidden = element.get("hidden")
     if hidden is not None and hidden != "until-found" and element.get("role") != "tabpanel":
         return True
-    if element.get("aria-hidden") == "true" and element.tag not in ("img", "math"):
+    if element.get("aria-hidden") == "true" and element.tag not in ("img", "math") and not _holds_page(element):
         return True
     style = element.get("style")
+    if not style:
+        return False
     # Formulas are hidden beside the picture that shows them (MediaWiki).
-    return bool(style and _HIDING_STYLE.search(style)) and element.find(".//math") is None
+    is_hidden = bool(_HIDING_STYLE.search(style)) and element.find(".//math") is None
+    return is_hidden or (not len(element) and bool(_NO_SIZE.search(style)))
+
+
+def _holds_page(element: HtmlElement) -> bool:
+    """Whether most of the page is in it: frameworks hide that from screen readers while a dialog is open, and save it so."""
+    body = next((above for above in islice(element.iterancestors(), 2) if above.tag == "body"), None)
+    return body is not None and _text_chars(element) > max(MIN_CONTENT_CHARS, _DECORATION_SHARE * _text_chars(body))
 
 
 def _names(element: HtmlElement) -> set[str]:
@@ -217,7 +235,8 @@ def _drop_rejected(content: HtmlElement, votes: dict[HtmlElement, _Votes], *, ex
             element.drop_tree()
         else:
             leads_content = True
-            if element.tag in _CONTAINERS and vote.kept < vote.words:
+            is_whole = is_rejected and element.tag in _KEPT_STRUCTURES
+            if element.tag in _CONTAINERS and vote.kept < vote.words and not is_whole:
                 _drop_rejected(element, votes, expendable=expendable)
 
 
