@@ -109,7 +109,7 @@ def parsing() -> Iterator[Parsing]:
         yield running
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
 @given(BODIES, st.sampled_from(LABELS))
 def test_any_bytes_give_a_page_or_a_reason(parsing: Parsing, body: bytes, content_type: str | None) -> None:
     reason = parsing.reason(body, content_type)
