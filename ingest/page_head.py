@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime
 from urllib.parse import urldefrag, urljoin, urlsplit
 
 import py3langid
 from lxml.html import HtmlElement
 
 from corpus.model import BlockKind, PageText
+from ingest.directives import in_contents
 from ingest.html_blocks import flat_text
 from ingest.page_text import one_line
 
@@ -107,11 +109,8 @@ def links_of(root: HtmlElement, base_url: str) -> tuple[str, ...]:
 def robots_directives(root: HtmlElement, bot_name: str) -> frozenset[str]:
     """Directives of ``<meta name=robots>`` and of the one naming the bot; ``none`` stands for noindex and nofollow."""
     names = {"robots", bot_name.lower()}
-    found: set[str] = set()
-    for meta in root.iter("meta"):
-        if meta.get("name", "").strip().lower() in names:
-            found.update(part.strip().lower() for part in meta.get("content", "").split(","))
-    return frozenset(found | {"noindex", "nofollow"} if "none" in found else found)
+    metas = (meta for meta in root.iter("meta") if meta.get("name", "").strip().lower() in names)
+    return in_contents((meta.get("content", "") for meta in metas), now=datetime.now(UTC))
 
 
 def refresh_of(root: HtmlElement, base_url: str, url: str) -> str | None:

@@ -263,6 +263,15 @@ async def test_a_crawl_keeps_its_page_budget(ingest: Ingest, site: ScriptedSite)
     assert not {"/c", "/d"} & set(site.targets)
 
 
+async def test_a_site_of_nothing_but_skipped_pages_comes_to_an_end(ingest: Ingest, site: ScriptedSite) -> None:
+    noindex = "<meta name=robots content=noindex>"
+    for n in range(60):
+        site.script(f"/{n}", page(html(f"page {n}", f"/{n + 1}", head=noindex)))
+    ended = await ingest.run("/0", max_pages=2, max_depth=1000)
+    assert len(ended.rows) == 2 * frontier.MAX_URLS_PER_PAGE
+    assert "budget" in ended.notes[0]
+
+
 async def test_all_start_urls_are_visited_even_beyond_the_budget(ingest: Ingest, site: ScriptedSite) -> None:
     script(site, {"/a": ["/c"], "/b": [], "/c": []})
     await ingest.run("/a", "/b", max_pages=1)
@@ -354,9 +363,12 @@ async def test_a_page_that_moved_is_no_longer_under_its_old_url(ingest: Ingest, 
         (status(404), ("failed", "http_404")),
         (status(410), ("failed", "http_410")),
         (page(html("secret", head="<meta name=robots content=noindex>")), ("skipped", "noindex")),
+        (page(html("secret", head="<meta name=robots content='unavailable_after: 2010-06-25'>")), ("skipped", "noindex")),
+        (page(html("secret", head="<meta name=robots content=all><meta name=FootnoteBot content=none>")), ("skipped", "noindex")),
         (page(html("secret"), x_robots_tag="noindex"), ("skipped", "noindex")),
+        (page(html("secret"), x_robots_tag="footnotebot: unavailable_after: 25 Jun 2010 15:00:00 PST"), ("skipped", "noindex")),
     ],
-    ids=["404", "410", "meta", "header"],
+    ids=["404", "410", "meta", "meta, over", "meta, ours", "header", "header, over"],
 )
 async def test_a_page_that_is_gone_or_unwanted_is_removed(
     ingest: Ingest, site: ScriptedSite, reply: Reply, outcome: tuple[str, str]
@@ -426,6 +438,41 @@ async def test_an_etag_that_is_not_ascii_does_not_break_the_second_crawl(ingest:
     await ingest.run("/")
     ended = await ingest.run("/")
     assert ended.outcomes == {"/": UNCHANGED, "/child": UNCHANGED}
+
+
+async def test_a_second_crawl_of_an_unchanged_site_embeds_and_writes_nothing(
+    ingest: Ingest, site: ScriptedSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site.script("/", conditional(html("start", "/a", "/b"), '"one"'))
+    script(site, {"/a": [], "/b": []})
+    embedded: list[str] = []
+    embed = GenerationWriter._embed
+
+    async def counted(self: GenerationWriter, texts: Sequence[str], *more: Any) -> Any:
+        embedded.extend(texts)
+        return await embed(self, texts, *more)
+
+    monkeypatch.setattr(GenerationWriter, "_embed", counted)
+    await ingest.run("/")
+    assert len(embedded) == 3
+    before = await ingest.generations()
+    ended = await ingest.run("/")
+    assert ended.outcomes == dict.fromkeys(["/", "/a", "/b"], UNCHANGED)
+    assert len(embedded) == 3
+    assert await ingest.generations() == before
+
+
+async def test_each_url_tells_of_its_last_visit(ingest: Ingest, site: ScriptedSite) -> None:
+    site.script("/", conditional(html("start", "/gone", "/odd", "/moved"), '"one"'))
+    site.script("/odd", page(b"GIF89a", content_type="image/gif"))
+    site.script("/moved", redirect("/"))
+    for status_code, size in ((200, len(html("start", "/gone", "/odd", "/moved"))), (304, None)):
+        rows = (await ingest.run("/")).rows
+        assert (rows["/"].http_status, rows["/"].size_bytes) == (status_code, size)
+        assert rows["/"].elapsed_ms >= 0
+        assert rows["/gone"].http_status == 404
+        assert (rows["/odd"].http_status, rows["/odd"].size_bytes) == (200, 6)
+        assert rows["/moved"].http_status == 200  # of where it led
 
 
 # Failures

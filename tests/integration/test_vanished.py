@@ -115,9 +115,12 @@ async def test_a_page_that_another_source_leads_to_stays(ingest: Ingest, site: S
 async def test_pages_given_one_by_one_take_nothing_away(ingest: Ingest, site: ScriptedSite) -> None:
     script(site, {"/a": [], "/b": []})
     await ingest.run("/a", "/b", mode=IngestMode.PAGE)
-    site.script("/b", status(503))
-    ended = await ingest.run("/a", "/b", mode=IngestMode.PAGE)
-    assert await ingest.pages() == ["/a", "/b"]
+    script(site, {"/old": [], "/new": []})
+    site.script("/moved", redirect("/old"))
+    await ingest.run("/a", "/moved", mode=IngestMode.PAGE)
+    site.script("/moved", redirect("/new"))
+    ended = await ingest.run("/a", "/moved", mode=IngestMode.PAGE)
+    assert await ingest.pages() == ["/a", "/b", "/new", "/old"]
     assert ended.removed == 0
 
 
