@@ -13,7 +13,7 @@ from rich.text import Text
 
 from footnote.client import Body
 from footnote.render import counts, state_word
-from footnote.terminal import show
+from footnote.terminal import clean, show
 
 LINE_EVERY_S = 5.0
 
@@ -45,6 +45,8 @@ def chunks_per_s(body: Body) -> float:
 
 
 def summary(body: Body) -> str:
+    if body["waits_for"]:
+        return f"{state_word(body)}, after the job {clean(body['waits_for'])} of the same source"
     if not body["found"]:
         return f"{state_word(body)}…"
     return f"{state_word(body)}: {counts(body)}, {chunks_per_s(body):.1f} chunks/s"

@@ -55,9 +55,10 @@ class Works:
         return IngestWorker(corpus=self.shelf.corpus, **options)
 
     async def until(self, job_id: str, *states: JobState) -> JobStatus:
-        async for job in self.jobs.watch(job_id):
-            if job.state in states:
-                return job
+        async with asyncio.timeout(60):  # far below a fetch's deadline: what hangs must not end because of that
+            async for job in self.jobs.watch(job_id):
+                if job.state in states:
+                    return job
         raise AssertionError(f"the job ended as {job.state}: {job.error}")
 
 
@@ -66,7 +67,7 @@ async def works(tmp_path: Path, fake_embedder: FakeEmbedder, empty_queue: Path) 
     data = tmp_path / "data"
     data.mkdir()
     shutil.copy(empty_queue, data / "queue.sqlite")
-    ingest = {"allow_private_hosts": [PUBLIC_IP], "delay_s": 0.0, "fetch_deadline_s": 30.0}
+    ingest = {"allow_private_hosts": [PUBLIC_IP], "delay_s": 0.0, "fetch_deadline_s": 600.0}
     settings = Settings(data_dir=data, llm={"engine": "none"}, ingest=ingest)
     async with ScriptedSite() as site, open_shelf(settings, fake_embedder) as shelf:
         queue = await asyncio.to_thread(DBOSClient, system_database_url=shelf.corpus.queue_url, lazy=True)

@@ -188,6 +188,7 @@ def test_the_summary_counts_and_names_the_rate() -> None:
     assert said == "running: 10 found: 3 indexed, 1 unchanged, 1 failed, 5 pending; 2 removed; 40 chunks, 4.0 chunks/s"
     assert progress.summary(JOB | {"worked_s": 0.0, "pause_requested": True}).startswith("pausing: ")
     assert progress.summary(JOB | {"cancel_requested": True, "pause_requested": True}).startswith("cancelling: ")
+    assert progress.summary(JOB | {"state": "queued", "waits_for": "other"}) == "queued, after the job other of the same source"
     assert progress.finished(JOB) == 5
     assert progress.expected(JOB) == 10
     assert progress.expected(JOB | {"found": 0}) is None
