@@ -133,7 +133,7 @@ def verification(console: Console, body: Body) -> None:
 
 
 def jobs(console: Console, bodies: Sequence[Body]) -> None:
-    rows = [(j["id"], _job_state(j), j["mode"], j["collection"], counts(j), when(j["created_at"])) for j in bodies]
+    rows = [(j["id"], _job_state(j), _mode(j), j["collection"], counts(j), when(j["created_at"])) for j in bodies]
     table(console, ("id", "state", "mode", "collection", "progress", "created"), rows)
 
 
@@ -246,6 +246,10 @@ def _place(body: Body) -> Text:
     path = [heading for heading in map(clean, body["heading_path"]) if heading != title]
     url = clean(body["url"])
     return Text(" › ".join([title, *path])) + Text(" — ", style="dim") + link(url, text=url.partition("#:~:text=")[0])
+
+
+def _mode(body: Body) -> str:
+    return f"{body['mode']}, dry run" if body["spec"].get("dry_run") else str(body["mode"])
 
 
 def _job_state(body: Body) -> Text:

@@ -254,6 +254,19 @@ def test_ingest_fails_when_nothing_could_be_indexed(state: str, urls: dict[str, 
     assert exit_code({"state": state, "urls": urls}) == code
 
 
+def test_a_dry_run_is_told_from_a_job_and_shows_its_verdicts() -> None:
+    dry = JOB | {"state": "succeeded", "spec": {"urls": ["http://a/"], "dry_run": True}, "notes": ["http://a: 1 pages"]}
+    assert "crawl, dry run" in rendered(render.jobs, [dry])
+    assert "dry run" not in rendered(render.jobs, [JOB])
+    found = [
+        {"url": "http://b/", "state": "skipped", "reason": "other_host", "message": "It is on another site."},
+        {"url": "http://a/", "state": "skipped", "reason": "would_fetch", "message": "It would be fetched."},
+    ]
+    text = rendered(render.preview, dry, found)
+    assert text.index("http://a/") < text.index("http://b/")
+    assert "http://a: 1 pages" in text
+
+
 def test_a_dry_run_has_done_its_work_without_indexing() -> None:
     assert exit_code({"state": "succeeded", "urls": {"skipped": 3}, "spec": {"dry_run": True}}) == 0
     assert exit_code({"state": "failed", "urls": {"failed": 1}, "spec": {"dry_run": True}}) == 1
