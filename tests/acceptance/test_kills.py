@@ -210,7 +210,7 @@ def test_what_was_acknowledged_survives_every_kill(forks: ForkServer, tmp_path: 
     print(f"{kills} kills, {len(armed)} of them armed; {took_s:.0f} s, {took_s / kills:.2f} s a kill; {chunks} chunks at the end")
     assert kills >= LEAST_KILLS
     assert "the indexes lack chunks" not in log, "a kill has lost chunks that were live"
-    assert "Traceback" not in log
+    assert " ERROR " not in log  # a process that parses may well say that the one which was starting it is gone
     assert _soon_none(forks), "processes of killed services go on"
 
 
@@ -232,7 +232,7 @@ def test_a_first_start_that_is_killed_again_and_again_ends_well(forks: ForkServe
         client.ledger.check(service.data_dir, at_rest=True)
         assert service.stop() == -signal.SIGTERM, service.tail()
         assert check_closed_indexes(service.data_dir) > 0
-        assert "Traceback" not in service.log.read_text(errors="replace")
+        assert " ERROR " not in service.log.read_text(errors="replace")
 
 
 def test_a_kill_that_did_not_happen_is_noticed(forks: ForkServer, tmp_path: Path) -> None:
