@@ -11,7 +11,7 @@ from enum import StrEnum
 
 from app.citations import Citation, CitationChecker, to_citation
 from app.evidence import EvidenceFinder, Sentence, overlap, with_following
-from app.llm.base import LanguageModel
+from app.llm.base import LanguageModel, Piece
 from app.prompts import chat_prompt, completion_prompt, passages_around
 from app.reranker import MaxSimReranker
 from app.support import SupportJudge, split_claims
@@ -128,6 +128,7 @@ class Answerer:
         else:
             mark = time.perf_counter()
             pieces: list[str] = []
+            is_complete = False
             notes = []
             left_s = self._llm.request_deadline_s  # of the model's own time: a slow reader's doesn't count
             async with aclosing(self._write(query.text, sentences)) as writing:
@@ -139,15 +140,17 @@ class Answerer:
                         left_s -= time.perf_counter() - asked
                         if piece is None:
                             break
-                        pieces.append(piece)
-                        yield Draft(piece)
+                        is_complete = piece.ended == "stop"
+                        if piece.text:
+                            pieces.append(piece.text)
+                            yield Draft(piece.text)
                 except TimeoutError:
                     notes.append(f"The model was stopped after {self._llm.request_deadline_s:g} s.")
                 except Overloaded:
                     raise  # trying again in a moment gets the better answer
                 except (InvalidInput, Unavailable) as exc:
                     notes.append(f"The model could not be asked: {exc.message}")
-            claims = split_claims("".join(pieces), is_complete=not notes and len(pieces) < self._llm.max_answer_tokens)
+            claims = split_claims("".join(pieces), is_complete=is_complete)
             if self._model is None:
                 notes.append("No language model is configured (llm.engine is none): answers are quotes.")
             timings["generation"] = (time.perf_counter() - mark) * 1000
@@ -163,7 +166,7 @@ class Answerer:
         result = await self._searcher.search(replace(query, limit=max(keep, self._search.rerank_candidates)))
         return await self._reranker.rerank(result, limit=keep)
 
-    async def _write(self, question: str, sentences: Sequence[Sentence]) -> AsyncGenerator[str]:
+    async def _write(self, question: str, sentences: Sequence[Sentence]) -> AsyncGenerator[Piece]:
         if self._model is None:
             return
         passages = passages_around(

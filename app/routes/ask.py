@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import aclosing
-from typing import Any
+from typing import Any, TypeVar
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request, Response
 from fastapi.responses import StreamingResponse
 
 from app.answering import Answer, AnswerEvent, Draft, Retrieved
@@ -18,6 +19,10 @@ from corpus.errors import FootnoteError, InvalidInput
 from corpus.search import SearchQuery
 
 router = APIRouter(prefix="/v1", tags=["ask"])
+T = TypeVar("T")
+
+DISCONNECT_POLL_S = 0.25
+CLIENT_CLOSED_REQUEST = 499  # nginx' word for it: nobody reads it, but the log does
 
 
 @router.post(
@@ -25,7 +30,7 @@ router = APIRouter(prefix="/v1", tags=["ask"])
     response_model=AskResponse,
     responses={200: {"content": {EVENT_STREAM: {"schema": {"type": "string"}}}}, **problems(404, 422, 503)},
 )
-async def ask(body: AskRequest, service: CurrentService) -> Any:
+async def ask(body: AskRequest, service: CurrentService, request: Request) -> Any:
     """Answer a question from the indexed pages.
 
     With `stream`, server-sent events: `retrieval` (the hits), `token` (drafts: what the model writes, not yet checked),
@@ -40,10 +45,28 @@ async def ask(body: AskRequest, service: CurrentService) -> Any:
     )
     if body.stream:
         return StreamingResponse(_events(service, query), media_type=EVENT_STREAM, headers=HEADERS)
+    answer = await _unless_gone(request, _answer(service, query))
+    return AskResponse.of(answer) if answer else Response(status_code=CLIENT_CLOSED_REQUEST)
+
+
+async def _answer(service: Service, query: SearchQuery) -> Answer:
     async with aclosing(service.answerer.ask(query)) as events:
         answer = [e async for e in events][-1]
     assert isinstance(answer, Answer)
-    return AskResponse.of(answer)
+    return answer
+
+
+async def _unless_gone(request: Request, work: Coroutine[Any, Any, T]) -> T | None:
+    """What ``work`` gives; None if the client hangs up before: then it is cancelled, for others wait for the model."""
+    task = asyncio.ensure_future(work)
+    try:
+        while not (await asyncio.wait([task], timeout=DISCONNECT_POLL_S))[0]:
+            if await request.is_disconnected():
+                return None
+        return task.result()
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
 
 
 async def _events(service: Service, query: SearchQuery) -> AsyncIterator[bytes]:

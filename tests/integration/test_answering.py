@@ -12,7 +12,7 @@ import pytest
 from app.answering import ABSTENTION, Answer, Answerer, AnswerEvent, AnswerState, Draft, Retrieved
 from app.citations import CitationChecker
 from app.evidence import EvidenceFinder
-from app.llm.base import LanguageModel
+from app.llm.base import LanguageModel, Piece
 from app.reranker import MaxSimReranker
 from corpus.errors import InvalidInput, Overloaded
 from corpus.search import SearchQuery
@@ -226,7 +226,7 @@ class Meddling(FakeModel):
         super().__init__(said)
         self._meddle = meddle
 
-    async def generate(self, prompt: str, *, max_tokens: int, stop: Sequence[str] = ()) -> AsyncGenerator[str]:
+    async def generate(self, prompt: str, *, max_tokens: int, stop: Sequence[str] = ()) -> AsyncGenerator[Piece]:
         await self._meddle()
         async for piece in super().generate(prompt, max_tokens=max_tokens, stop=stop):
             yield piece

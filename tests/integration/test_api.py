@@ -242,6 +242,17 @@ def test_an_overloaded_model_is_an_error_that_says_when_to_come_back(api: Runnin
     assert hanging.cancelled == 1
 
 
+def test_a_client_that_hangs_up_frees_the_model_without_streaming_too(api: Running) -> None:
+    hanging = FakeModel("One", slots=1, queue_limit=0, hangs=True)
+    with patch.object(api.service.answerer, "_model", hanging):
+        with pytest.raises(httpx2.ReadTimeout):
+            httpx2.post(
+                f"{api.http.base_url}/v1/ask", json={"question": "How tall is the tower?"}, timeout=httpx2.Timeout(5, read=1)
+            )
+        until(lambda: hanging.cancelled == 1)
+    assert hanging.running == 0
+
+
 def until(true: Any) -> None:
     for _ in range(500):
         if true():

@@ -5,6 +5,7 @@ Greedy text differs between machines and slot counts: structure is asserted, nev
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Iterator
 from contextlib import aclosing
 from pathlib import Path
@@ -13,8 +14,8 @@ from typing import Any, Protocol
 import pytest
 
 from app.llm.admission import Admission
-from app.llm.base import LanguageModel
-from app.llm.llamacpp import GEMMA, LlamaCppModel, find_model
+from app.llm.base import LanguageModel, Piece
+from app.llm.llamacpp import CPU_BATCH_TOKENS, GEMMA, LlamaCppModel, find_model
 from app.prompts import completion_prompt
 from corpus.errors import InvalidInput, ModelMissing, Overloaded, StorageFull
 from corpus.settings import LlmSettings
@@ -53,6 +54,10 @@ def model(request: pytest.FixtureRequest) -> Model:
 
 
 async def pieces(model: LanguageModel, prompt: str, **options: Any) -> list[str]:
+    return [piece.text for piece in await whole(model, prompt, **options) if piece.text]
+
+
+async def whole(model: LanguageModel, prompt: str, **options: Any) -> list[Piece]:
     return [piece async for piece in model.generate(prompt, **{"max_tokens": 16, **options})]
 
 
@@ -67,6 +72,14 @@ async def test_text_comes_in_pieces(model: Model) -> None:
 
 async def test_max_tokens_is_the_most_that_is_generated(model: Model) -> None:
     assert 1 <= len(await pieces(model, COUNTING, max_tokens=3)) <= 3
+
+
+async def test_the_last_piece_says_why_it_is_the_last(model: Model) -> None:
+    *before, cut_off = await whole(model, COUNTING, max_tokens=3)
+    assert [piece.ended for piece in before] == [None] * len(before)
+    assert (cut_off.ended, cut_off.completion_tokens) == ("length", 3)
+    assert cut_off.prompt_tokens
+    assert (await whole(model, COUNTING, max_tokens=100, stop=[","]))[-1].ended == "stop"
 
 
 async def test_it_ends_before_a_stop_string(model: Model) -> None:
@@ -188,6 +201,34 @@ async def test_leaving_early_stops_the_generation_not_only_reading(llama: LlamaC
     async with aclosing(llama.generate(COUNTING, max_tokens=200)) as generating:
         await anext(generating)
     assert 0 < chunks < 100
+
+
+async def test_a_prefill_is_broken_off_when_nobody_waits_for_it(gguf: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A long prompt is read in batches, and llama.cpp asks after each whether to go on."""
+    model = LlamaCppModel.load(path=gguf, settings=LlmSettings(threads=1, slots=1, queue_limit=0, context_tokens=2048))
+    processed: list[int] = []
+    complete = model._complete
+
+    def watched(prompt: str, *, on_chunk: Any, **options: Any) -> None:
+        def watch(chunk: dict[str, Any]) -> bool:
+            processed.append((chunk.get("prompt_progress") or {}).get("processed", 10**9))
+            begun.set()
+            stops: bool = on_chunk(chunk)
+            return stops
+
+        complete(prompt, on_chunk=watch, **options)
+
+    monkeypatch.setattr(model, "_complete", watched)
+    begun = threading.Event()
+    task = asyncio.create_task(whole(model, "The valve opens at four bar. " * 200, max_tokens=4))
+    await asyncio.to_thread(begun.wait)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert processed[-1] <= 2 * CPU_BATCH_TOKENS < 1400
+    assert model._admission.running == 0
+    assert await pieces(model, COUNTING)
+    await model.close()
 
 
 async def test_a_whole_answer_prompt_is_answered(gguf: Path) -> None:
