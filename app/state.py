@@ -17,6 +17,7 @@ from app.citations import CitationChecker
 from app.evidence import EvidenceFinder
 from app.llm.base import LanguageModel
 from app.llm.llamacpp import LlamaCppModel, find_model
+from app.llm.openai_compatible import OpenAiModel
 from app.reranker import MaxSimReranker
 from corpus.database import Database
 from corpus.errors import Unavailable
@@ -130,6 +131,8 @@ def _assemble(
 def _load_model(settings: Settings) -> LanguageModel | None:
     if settings.llm.engine == "none":
         return None
+    if settings.llm.engine == "openai":
+        return OpenAiModel(settings=settings.llm)
     path = find_model(settings.llm.model, models_dir=settings.data_dir / "models")
     return LlamaCppModel.load(path=path, settings=settings.llm)
 

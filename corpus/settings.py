@@ -12,9 +12,9 @@ from __future__ import annotations
 import os
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
 from corpus.errors import StartupError
@@ -27,6 +27,7 @@ def _comma_separated(value: object) -> object:
 StringList = Annotated[list[str], BeforeValidator(_comma_separated)]
 
 
+BUILTIN_MODEL = "gemma-3-270m-q4"
 NOT_SETTINGS = {"FOOTNOTE_CONFIG", "FOOTNOTE_URL"}  # read by the loader and by the command line
 
 
@@ -140,10 +141,23 @@ class IngestSettings(Section):
 
 
 class LlmSettings(Section):
-    engine: Literal["llamacpp", "none"] = Field(
-        "llamacpp", description="llamacpp: a GGUF model in process. none: answers are quotes, never phrased by a model."
+    engine: Literal["llamacpp", "openai", "none"] = Field(
+        "llamacpp",
+        description="llamacpp: a GGUF model in process. openai: a server of the OpenAI API (vLLM, llama-server, Ollama, TGI). "
+        "none: answers are quotes, never phrased by a model.",
     )
-    model: str = Field("gemma-3-270m-q4", description="The built-in Gemma 3 270M (4-bit), or the path of a GGUF file.")
+    model: str = Field(
+        BUILTIN_MODEL,
+        description="The built-in Gemma 3 270M (4-bit), or the path of a GGUF file; the model's name at the server for openai.",
+    )
+    base_url: str = Field(
+        "",
+        description="For openai: where its API begins, such as http://127.0.0.1:8080/v1. Questions and passages go there.",
+    )
+    api_key: SecretStr = Field(SecretStr(""), description="For openai: the server's key, if it wants one.")
+    style: Literal["auto", "chat", "completion"] = Field(
+        "auto", description="chat for instruct models, completion for base models. auto: only the built-in model is a base model."
+    )
     context_tokens: int = Field(2048, ge=512, description="Context window of each slot, in tokens.")
     slots: int = Field(2, ge=1, le=64, description="Answers generated at once; more wait in a queue.")
     queue_limit: int = Field(16, ge=0, description="Answers that may wait for a slot before requests are refused with 503.")
@@ -151,6 +165,12 @@ class LlmSettings(Section):
     gpu_layers: int = Field(-1, ge=-1, description="Layers offloaded to a GPU where llama.cpp was built with one; -1 = all.")
     max_answer_tokens: int = Field(96, ge=8, le=4096, description="Longest text the model may write.")
     request_deadline_s: float = Field(60.0, gt=0, le=3600, description="Longest time one answer may take in all.")
+
+    @model_validator(mode="after")
+    def _names_its_server(self) -> Self:
+        if self.engine == "openai" and not (self.base_url.startswith(("http://", "https://")) and self.model != BUILTIN_MODEL):
+            raise ValueError("llm.engine openai needs llm.base_url (http://… or https://…) and llm.model, its name there")
+        return self
 
 
 class AnswerSettings(Section):

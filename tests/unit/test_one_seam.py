@@ -59,6 +59,8 @@ ALLOWED = {
     "ingest/fetch.py": {"ssl", "httpcore2", "httpx2"},
     # The browser, whose requests the fetcher answers, and the socket that is its dead end.
     "ingest/browser.py": {"socket", "playwright"},
+    # A language model's server, which the settings name.
+    "app/llm/openai_compatible.py": {"httpx2"},
     # Footnote's own service: its command line's client, and the ports it listens on.
     "footnote/client.py": {"httpx2"},
     "footnote/doctor.py": {"socket"},

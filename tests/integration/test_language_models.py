@@ -6,23 +6,29 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import aclosing
 from pathlib import Path
 from typing import Any, Protocol
 
 import pytest
+import xllamacpp
 
 from app.llm.admission import Admission
 from app.llm.base import LanguageModel, Piece
 from app.llm.llamacpp import CPU_BATCH_TOKENS, GEMMA, LlamaCppModel, find_model
+from app.llm.openai_compatible import OpenAiModel
 from app.prompts import completion_prompt
-from corpus.errors import InvalidInput, ModelMissing, Overloaded, StorageFull
+from corpus.errors import InvalidInput, ModelMissing, Overloaded, StorageFull, Unavailable
 from corpus.settings import LlmSettings
 from tests.fakes import FakeModel
+from tests.scripted_site import ScriptedSite, page, reset
 
 COUNTING = "one, two, three, four, five, six, seven, eight, nine, ten,"
 CONTEXT_TOKENS = 512
+
+
+KEY = "a key of the tests"
 
 
 class Model(LanguageModel, Protocol):
@@ -43,10 +49,39 @@ def llama(gguf: Path) -> Iterator[LlamaCppModel]:
     asyncio.run(model.close())
 
 
-@pytest.fixture(params=["fake", "real"])
+@pytest.fixture(scope="module")
+def server(gguf: Path) -> Iterator[str]:
+    """llama.cpp's own server of the OpenAI API, with a key; gives its URL."""
+    params = xllamacpp.CommonParams()
+    params.model.path = str(gguf)
+    params.n_parallel = 1
+    params.n_ctx = CONTEXT_TOKENS
+    params.n_batch = params.n_ubatch = CPU_BATCH_TOKENS
+    params.cpuparams.n_threads = 1
+    params.verbosity = 0
+    params.api_keys = [KEY]
+    params.model_alias = {"gemma"}
+    running = xllamacpp.Server(params)
+    yield f"{running.listening_address}/v1"
+    del running
+
+
+@pytest.fixture
+async def remote(server: str) -> AsyncIterator[OpenAiModel]:
+    model = OpenAiModel(settings=openai_settings(server))
+    yield model
+    await model.close()
+
+
+def openai_settings(url: str, **changed: Any) -> LlmSettings:
+    values: dict[str, Any] = {"engine": "openai", "base_url": url, "model": "gemma", "api_key": KEY, "style": "completion"}
+    return LlmSettings(**values | {"slots": 1, "queue_limit": 0, "context_tokens": CONTEXT_TOKENS} | changed)
+
+
+@pytest.fixture(params=["fake", "llama", "remote"])
 def model(request: pytest.FixtureRequest) -> Model:
-    if request.param == "real":
-        found: Model = request.getfixturevalue("llama")
+    if request.param != "fake":
+        found: Model = request.getfixturevalue(request.param)
         return found
     return FakeModel(
         " eleven, twelve,\n\nthirteen, fourteen, " * 20, slots=1, queue_limit=0, context_tokens=CONTEXT_TOKENS, pause_s=0.001
@@ -149,6 +184,77 @@ async def test_facts_say_what_runs(model: Model) -> None:
     assert model.facts.context_tokens == CONTEXT_TOKENS
     assert model.facts.style in ("completion", "chat")
     assert all([model.facts.name, model.facts.engine, model.facts.device, model.facts.quantisation])
+
+
+# A server of the OpenAI API
+
+
+async def test_a_chat_is_streamed_too(server: str) -> None:
+    model = OpenAiModel(settings=openai_settings(server, style="auto"))
+    assert model.facts.style == "chat"
+    *_, last = await whole(model, "Say something.", max_tokens=4)
+    assert last.ended
+    assert await model.lacks() is None
+    await model.close()
+
+
+@pytest.mark.parametrize(
+    ("changed", "says"),
+    [
+        ({"base_url": "http://127.0.0.1:9/v1"}, "doesn't answer"),
+        ({"api_key": "wrong"}, "key"),
+        ({"model": "other"}, "has no"),
+    ],
+    ids=["no server", "wrong key", "wrong model"],
+)
+async def test_what_keeps_a_server_from_answering_is_told(server: str, changed: dict[str, Any], says: str) -> None:
+    model = OpenAiModel(settings=openai_settings(server, **changed))
+    assert says in (await model.lacks() or "") or "api_key" in changed  # llama.cpp lists its models to anybody
+    if "model" not in changed:  # llama.cpp answers to any name
+        with pytest.raises(Unavailable, match=r"llm\.(base_url|api_key)"):
+            await whole(model, COUNTING)
+    assert model._admission.running == 0
+    await model.close()
+
+
+@pytest.mark.parametrize(
+    ("reply", "error"),
+    [
+        (page(b'{"error": {"message": "slow down"}}', code=429, retry_after="7"), Overloaded),
+        (page(b"busy", code=503), Overloaded),
+        (page(b'{"error": {"message": "maximum context length is 512"}}', code=400), InvalidInput),
+        (page(b'{"error": "no such model"}', code=404), Unavailable),
+        (page(b"<html>oops</html>", code=500), Unavailable),
+        (page(b'data: {"choices": [{"text": "half', content_type="text/event-stream"), Unavailable),
+        (page(b'data: {"error": {"message": "out of memory"}}\n\n', content_type="text/event-stream"), Unavailable),
+        (page(b"data: [1]\n\n", content_type="text/event-stream"), Unavailable),
+        (reset(), Unavailable),
+    ],
+    ids=["429", "503", "context", "404", "500", "cut off", "error event", "no object", "reset"],
+)
+async def test_a_server_that_fails_is_understood(reply: Any, error: type[Exception]) -> None:
+    async with ScriptedSite() as site:
+        site.script("/v1/completions", reply)
+        model = OpenAiModel(settings=openai_settings(site.url("/v1")))
+        with pytest.raises(error) as caught:
+            await whole(model, COUNTING)
+        if isinstance(caught.value, Overloaded):
+            assert caught.value.retry_after_s in (5, 7)
+        assert model._admission.running == 0
+        await model.close()
+
+
+async def test_a_stream_that_ends_early_is_not_taken_for_whole() -> None:
+    async with ScriptedSite() as site:
+        site.script("/v1/completions", page(b'data: {"choices": [{"text": "half"}]}\n\n', content_type="text/event-stream"))
+        model = OpenAiModel(settings=openai_settings(site.url("/v1")))
+        assert [piece.ended for piece in await whole(model, COUNTING)] == [None]
+        await model.close()
+
+
+def test_a_server_must_be_named() -> None:
+    with pytest.raises(ValueError, match=r"llm\.base_url"):
+        LlmSettings(engine="openai")
 
 
 # llama.cpp
