@@ -18,6 +18,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, V
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
 from corpus.errors import StartupError
+from corpus.weights import GEMMA
 
 
 def _comma_separated(value: object) -> object:
@@ -27,7 +28,6 @@ def _comma_separated(value: object) -> object:
 StringList = Annotated[list[str], BeforeValidator(_comma_separated)]
 
 
-BUILTIN_MODEL = "gemma-3-270m-q4"
 NOT_SETTINGS = {"FOOTNOTE_CONFIG", "FOOTNOTE_URL"}  # read by the loader and by the command line
 
 
@@ -147,7 +147,7 @@ class LlmSettings(Section):
         "none: answers are quotes, never phrased by a model.",
     )
     model: str = Field(
-        BUILTIN_MODEL,
+        GEMMA,
         description="The built-in Gemma 3 270M (4-bit), or the path of a GGUF file; the model's name at the server for openai.",
     )
     base_url: str = Field(
@@ -168,7 +168,7 @@ class LlmSettings(Section):
 
     @model_validator(mode="after")
     def _names_its_server(self) -> Self:
-        if self.engine == "openai" and not (self.base_url.startswith(("http://", "https://")) and self.model != BUILTIN_MODEL):
+        if self.engine == "openai" and not (self.base_url.startswith(("http://", "https://")) and self.model != GEMMA):
             raise ValueError("llm.engine openai needs llm.base_url (http://… or https://…) and llm.model, its name there")
         return self
 

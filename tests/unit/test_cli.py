@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 from typer.testing import CliRunner
 
-from corpus.settings import IndexSettings, LlmSettings, Settings
+from corpus.settings import IndexSettings, IngestSettings, LlmSettings, Settings
 from footnote import doctor, progress, render
 from footnote.cli import app, main
 from footnote.commands.ingest import exit_code
@@ -357,6 +357,24 @@ def test_doctor_tells_of_missing_weights_with_the_remedy(tmp_path: Path) -> None
     found = doctor.check_language_model(settings)
     assert found.status is Status.MISSING
     assert "FOOTNOTE_LLM__ENGINE=none" in found.remedy
+
+
+def test_doctor_knows_the_built_in_model_and_a_server(tmp_path: Path) -> None:
+    built_in = doctor.check_language_model(Settings(data_dir=tmp_path))
+    assert built_in.status is Status.OK
+    assert "gemma-3-270m-q4" in built_in.found
+    server = doctor.check_language_model(Settings(llm=LlmSettings(engine="openai", base_url="http://h/v1", model="m")))
+    assert "m at http://h/v1" in server.found
+
+
+def test_doctor_looks_for_a_browser_where_pages_are_rendered(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert list(doctor.check_browser(Settings())) == []
+    [missing] = doctor.check_browser(Settings(ingest=IngestSettings(render="always", browser_path="no-such-browser")))
+    assert missing.status is Status.MISSING
+    assert "apt-get install chromium" in missing.found
+    monkeypatch.setattr("os.geteuid", lambda: 0)
+    [as_root] = doctor.check_browser(Settings(ingest=IngestSettings(render="always", browser_path="sh")))
+    assert "sandbox as root" in as_root.found
 
 
 def test_doctor_finds_a_data_directory_that_cannot_be(tmp_path: Path) -> None:
