@@ -73,6 +73,10 @@ class IngestRequest(Request):
     exclude: list[str] = Field(default_factory=list, max_length=100, description="No URLs that match one of these globs.")
     max_pages: int | None = Field(None, ge=1, le=1_000_000, description="Page budget; default: the setting ingest.max_pages.")
     max_depth: int | None = Field(None, ge=0, le=1000, description="Links followed from a start URL at most.")
+    prune: bool = Field(
+        False,
+        description="Remove pages that are not found again even where they are most of what was found before; this run only.",
+    )
     every: Every | None = Field(
         None, description="Run the same again so often: 15m to 366d, such as 12h, 1d or 1w, or seconds. null leaves it as it is."
     )

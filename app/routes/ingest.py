@@ -39,6 +39,7 @@ def _spec(body: IngestRequest, settings: IngestSettings, *, dry_run: bool = Fals
         exclude=body.exclude,
         max_pages=body.max_pages or settings.max_pages,
         max_depth=settings.max_depth if body.max_depth is None else body.max_depth,
+        prune=body.prune,
         dry_run=dry_run,
     )
 

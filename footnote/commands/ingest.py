@@ -42,6 +42,9 @@ def ingest(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Index nothing: show what would be fetched, one link deep, and why not the rest.")
     ] = False,
+    prune: Annotated[
+        bool, typer.Option("--prune", help="Remove pages that are not found again even where they are most of them, this time.")
+    ] = False,
     every: Annotated[
         str | None,
         typer.Option(
@@ -68,6 +71,7 @@ def ingest(
     mode = "crawl" if crawl else "sitemap" if sitemap else "page"
     with connect(chosen_url(ctx, url), own_allowed=not detach, with_worker=True) as client:
         limits = {"include": include, "exclude": exclude, "max_pages": max_pages, "max_depth": max_depth}
+        limits |= {"prune": prune or None}
         job_id = client.ingest(urls, mode=mode, collection=collection, dry_run=dry_run, every=every, **limits)
         code = see_through(client, job_id, detach=detach, as_json=as_json)
     raise typer.Exit(code)

@@ -396,6 +396,15 @@ def test_a_source_from_its_first_job_to_its_end(api: Running) -> None:
     assert api.http.delete("/v1/collections/sources").status_code == 204
 
 
+def test_that_most_of_a_source_may_go_is_said_for_one_run(api: Running) -> None:
+    body = {"urls": ["https://pruned.example/"], "mode": "crawl"}
+    job_id = api.http.post("/v1/ingest", json=body | {"prune": True}).json()["job_id"]
+    job = api.http.post(f"/v1/jobs/{job_id}/cancel").json()
+    assert job["spec"]["prune"] is True
+    assert api.http.get(f"/v1/sources/{job['source_id']}").json()["spec"]["prune"] is False
+    assert api.http.delete(f"/v1/sources/{job['source_id']}").status_code == 200
+
+
 def test_a_source_is_forgotten_without_its_pages(api: Running) -> None:
     job_id = api.http.post("/v1/ingest", json={"urls": ["https://kept.example/"]}).json()["job_id"]
     source = api.http.post(f"/v1/jobs/{job_id}/cancel").json()["source_id"]
