@@ -153,7 +153,7 @@ class Pages:
             for table in (JobRow, SourceRow, AliasRow):
                 await connection.execute(delete(table).where(table.collection_id == collection))
             await connection.execute(delete(CollectionRow).where(CollectionRow.id == collection))
-        await self._erase()
+        await erase(self._database, self._writer)
         return len(ids)
 
     async def list(
@@ -241,16 +241,7 @@ class Pages:
             if not await connection.scalar(select(PageRow.live_generation).where(PageRow.id == page_id)):
                 raise NotFound(f"There is no page {page_id}; nothing was deleted.")
             await forget(connection, [page_id])
-        await self._erase()
-
-    async def _erase(self) -> None:
-        """After a deletion: clear the indexes, and the database's log of what was deleted."""
-        await self._writer.clean_up()
-        try:
-            if not await self._database.empty_log():
-                log.warning("a deleted text stays in the database's write-ahead log for now: a long read is going on")
-        except sqlite3.Error as exc:
-            log.warning("a deleted text stays in the database's write-ahead log for now: %s", exc)
+        await erase(self._database, self._writer)
 
     async def counts(self) -> dict[str, int]:
         """Live pages and chunks, and generations that wait for the sweep."""
@@ -281,6 +272,16 @@ async def forget(connection: AsyncConnection, page_ids: Sequence[str]) -> None:
             await connection.execute(delete(table).where(table.page_id.in_(part)))
         await connection.execute(delete(PageRow).where(PageRow.id.in_(part)))
     await bump_epoch(connection)
+
+
+async def erase(database: Database, writer: GenerationWriter) -> None:
+    """After a deletion that somebody asked for: clear the indexes, and the database's log of what was deleted."""
+    await writer.clean_up()
+    try:
+        if not await database.empty_log():
+            log.warning("a deleted text stays in the database's write-ahead log for now: a long read is going on")
+    except sqlite3.Error as exc:
+        log.warning("a deleted text stays in the database's write-ahead log for now: %s", exc)
 
 
 def live_chunks() -> Select[Any]:

@@ -26,7 +26,7 @@ from corpus.database import CollectionRow, Database, JobRow, PageRow, PageSource
 from corpus.errors import Conflict, InvalidInput, NotFound
 from corpus.generations import GenerationWriter, insert_or_ignore
 from corpus.model import OPEN_STATES, IngestMode, JobState
-from corpus.pages import forget
+from corpus.pages import erase, forget
 
 MIN_EVERY_S = 15 * 60
 MAX_EVERY_S = 366 * 24 * 3600
@@ -130,7 +130,7 @@ class Sources:
             await connection.execute(update(JobRow).where(JobRow.source_id == source).values(source_id=None))
             await connection.execute(delete(SourceRow).where(SourceRow.id == source))
         if pages:
-            await self._writer.clean_up()
+            await erase(self._database, self._writer)
         return len(pages)
 
 

@@ -14,6 +14,7 @@ from sqlalchemy import func, insert, select
 from corpus.database import AliasRow, FactRow, JobRow, PageSourceRow, SourceRow, UrlRow, utc_now
 from corpus.errors import Conflict, NotFound
 from corpus.model import SearchMode, page_id
+from corpus.sources import JobSpec, Sources, remember
 from corpus.store import IdRange
 from tests.shelf import Shelf, ignore_flip, urls
 
@@ -93,6 +94,17 @@ async def test_when_deleting_returns_no_file_holds_the_text(shelf: Shelf) -> Non
 async def test_when_deleting_a_collection_returns_no_file_holds_its_texts(shelf: Shelf) -> None:
     await write_marked(shelf, collection=await shelf.pages.ensure_collection("other"))
     await shelf.pages.delete_collection("other")
+    assert {word: files_with(shelf, word) for word in RARE} == {word: [] for word in RARE}
+
+
+async def test_when_deleting_a_source_with_its_pages_returns_no_file_holds_their_texts(shelf: Shelf) -> None:
+    page = await write_marked(shelf)
+    sources = Sources(database=shelf.database, writer=shelf.writer)
+    async with shelf.database.write() as connection:
+        spec = JobSpec(urls=["https://a.example/"], max_pages=9, max_depth=9)
+        source = await remember(connection, collection_id=shelf.collection, spec=spec)
+        await connection.execute(insert(PageSourceRow).values(page_id=page, source_id=source, job_id="job"))
+    assert await sources.delete(source, with_pages=True) == 1
     assert {word: files_with(shelf, word) for word in RARE} == {word: [] for word in RARE}
 
 
