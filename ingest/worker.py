@@ -235,8 +235,9 @@ class IngestWorker:
                         enqueued.add((job_id, run))
                     enqueued &= waiting
                     await self._forget_old_jobs(client)
-                except (FootnoteError, SQLAlchemyError) as exc:  # a full disk, say: schedules must outlive it
-                    log.error("due jobs wait, as the queue or the database fails: %s", exc)
+                except Exception as exc:  # an outermost loop: schedules must outlive whatever fails, a full disk say
+                    foreseen = isinstance(exc, FootnoteError | SQLAlchemyError)
+                    log.error("due jobs wait, as the queue or the database fails: %s", exc, exc_info=not foreseen)
                     await self._rest(DISK_FULL_PAUSE_S)
                 await self._rest(DISPATCH_EVERY_S)
         finally:

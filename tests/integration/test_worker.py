@@ -19,6 +19,7 @@ from corpus.jobs import Jobs, JobStatus
 from corpus.model import IngestMode, JobState, UrlState
 from corpus.settings import Settings
 from corpus.sources import JobSpec, record_job, remember
+from ingest import worker
 from ingest.worker import DISPATCH_EVERY_S, IngestWorker
 from tests.fakes import FakeEmbedder
 from tests.scripted_site import PUBLIC_IP, Reply, Request, ScriptedSite, page, status
@@ -230,6 +231,24 @@ async def test_a_due_source_is_run_once_however_late(works: Works) -> None:
         assert (await works.until(jobs[0].id, JobState.SUCCEEDED)).urls == {UrlState.UNCHANGED: 1}
         await asyncio.sleep(2 * DISPATCH_EVERY_S)
     assert [job.source_id for job in await works.jobs.list()] == [jobs[0].source_id] * 2
+
+
+async def test_schedules_outlive_what_nobody_foresaw(works: Works, monkeypatch: pytest.MonkeyPatch) -> None:
+    works.site.script("/a", page(html("one")))
+    job_id = await works.record("/a")  # only the dispatcher puts it on the queue
+    ready, failed = worker.ready, []
+
+    async def failing_once(connection: Any) -> Any:
+        if not failed:
+            failed.append(True)
+            raise ValueError("a row of another release, say")
+        return await ready(connection)
+
+    monkeypatch.setattr(worker, "ready", failing_once)
+    monkeypatch.setattr(worker, "DISK_FULL_PAUSE_S", 0.0)
+    async with works.worker():
+        await works.until(job_id, JobState.SUCCEEDED)
+    assert failed
 
 
 async def test_old_jobs_are_forgotten_at_the_start_and_once_a_day(works: Works) -> None:
