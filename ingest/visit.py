@@ -142,6 +142,8 @@ class Visitor:
                 if known is None or response.final_url != url:
                     return Elsewhere(response.final_url, _facts(response))
                 facts = _facts(response)
+                if "noindex" in self._directives(response):  # which servers set for a whole folder: its files stay as they are
+                    return _noindex((), facts)
                 return Unchanged(known.generation, datetime.now(UTC), known.etag, known.last_modified, None, facts)
             response, extracted = await self._refreshed(response, url, admit)
         except _NotAdmitted as exc:
@@ -253,10 +255,10 @@ class Visitor:
         self, response: Response, extracted: ExtractedPage, *, collection_id: int, job_id: str, known: KnownPage | None
     ) -> Outcome:
         fetched_at, facts, headers = datetime.now(UTC), _facts(response), response.headers
-        directives = directives_in_headers(headers.get_list("x-robots-tag"), product=self._product, now=fetched_at)
+        directives = self._directives(response)
         links = () if extracted.nofollow or "nofollow" in directives else extracted.links
         if extracted.noindex or "noindex" in directives:
-            return NotIndexed("noindex", "The page asks not to be indexed.", links=links, remove=True, facts=facts)
+            return _noindex(links, facts)
         if not extracted.page.blocks:  # nothing but a refresh that isn't followed
             raise PermanentError(f"The page holds no text and leads to {extracted.refresh}.", reason="no_text", **asdict(facts))
         etag, last_modified = headers.get("etag"), headers.get("last-modified")
@@ -279,6 +281,10 @@ class Visitor:
         )
         return Changed(page, facts=facts)
 
+    def _directives(self, response: Response) -> frozenset[str]:
+        values = response.headers.get_list("x-robots-tag")
+        return directives_in_headers(values, product=self._product, now=datetime.now(UTC))
+
     def _chunks(self, page: PageText) -> Sequence[ChunkSpan]:
         return chunk_page(
             page,
@@ -287,6 +293,10 @@ class Visitor:
             min_tokens=self._index.chunk_min_tokens,
             overlap_tokens=self._index.chunk_overlap_tokens,
         )
+
+
+def _noindex(links: Sequence[str], facts: Facts) -> NotIndexed:
+    return NotIndexed("noindex", "The page asks not to be indexed.", links=tuple(links), remove=True, facts=facts)
 
 
 def _facts(response: Response) -> Facts:

@@ -145,11 +145,12 @@ def redirect(location: str, code: int = 302) -> Reply:
     return status(code, location=location)
 
 
-def conditional(body: bytes, etag: str) -> Reply:
-    """The page, or 304 to who has it already."""
+def conditional(body: bytes, etag: str, **headers: str) -> Reply:
+    """The page, or 304 to who has it already, both with these headers."""
 
     async def reply(request: Request, writer: asyncio.StreamWriter) -> None:
-        answer = raw(head(304, {"ETag": etag})) if request.headers.get("if-none-match") == etag else page(body, etag=etag)
+        known = request.headers.get("if-none-match") == etag
+        answer = raw(head(304, {"ETag": etag, **_named(headers)})) if known else page(body, etag=etag, **headers)
         await answer(request, writer)
 
     return reply

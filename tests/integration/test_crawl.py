@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
+import ssl
 import uuid
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -14,8 +16,9 @@ import pytest_asyncio
 from sqlalchemy import insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from corpus import sources
+from corpus import generations, sources
 from corpus.database import JobRow, PageRow, UrlRow, utc_now
+from corpus.embedding import Embedding
 from corpus.errors import StorageFull
 from corpus.generations import GenerationWriter, NewPage
 from corpus.jobs import JobSpec
@@ -101,11 +104,12 @@ class Ingest:
         *,
         after_batch: Callable[[], Awaitable[None]] | None = None,
         resolve: Resolve | None = None,
+        ssl_context: ssl.SSLContext | None = None,
         **settings: Any,
     ) -> Ended:
         """A process's work on a job: a crawler of its own, which remembers nothing of one that ran before."""
         chosen = IngestSettings(**{"allow_private_hosts": [PUBLIC_IP], "delay_s": 0.0, "fetch_deadline_s": 5.0, **settings})
-        async with Fetcher(settings=chosen, resolve=resolve) as fetcher:
+        async with Fetcher(settings=chosen, resolve=resolve, ssl_context=ssl_context) as fetcher:
             robots = Robots(settings=chosen, fetcher=fetcher)
             visitor = Visitor(
                 fetcher=fetcher,
@@ -418,6 +422,16 @@ async def test_304_means_unchanged_and_the_stored_links_are_followed(ingest: Ing
     assert await ingest.generations() == before
 
 
+async def test_a_304_may_say_that_the_page_is_not_to_be_indexed_any_more(ingest: Ingest, site: ScriptedSite) -> None:
+    script(site, {"/": ["/a"]})
+    site.script("/a", conditional(html("a"), '"one"'))
+    await ingest.run("/")
+    site.script("/a", conditional(html("a"), '"one"', x_robots_tag="noindex"))
+    assert (await ingest.run("/")).outcomes == {"/": UNCHANGED, "/a": ("skipped", "noindex")}
+    assert site.requests[-1].headers["if-none-match"] == '"one"'
+    assert await ingest.pages() == ["/"]
+
+
 async def test_the_same_text_without_validators_is_unchanged_too(ingest: Ingest, site: ScriptedSite) -> None:
     script(site, {"/": ["/child"], "/child": []})
     await ingest.run("/")
@@ -576,6 +590,43 @@ async def test_what_was_read_ahead_of_a_cancellation_is_not_recorded(ingest: Ing
     assert "/a" in site.targets  # it was fetched whole and found unchanged, and nobody wanted to know by then
     assert ended.state is JobState.CANCELLED
     assert ended.outcomes == {"/": UNCHANGED, "/a": ("pending", None)}
+
+
+@pytest.mark.parametrize(
+    ("asked", "state"), [("cancel_requested", JobState.CANCELLED), ("pause_requested", JobState.PAUSED)], ids=["cancel", "pause"]
+)
+async def test_a_large_page_is_given_up_between_two_slices_of_its_embedding(
+    ingest: Ingest, site: ScriptedSite, monkeypatch: pytest.MonkeyPatch, asked: str, state: JobState
+) -> None:
+    monkeypatch.setattr(generations, "EMBED_SLICE", 2)
+    sections = "".join(f"<h2>Part {n}</h2><p>{prose(f'part {n}', 150)}</p>" for n in range(9))
+    site.script("/", page(f"<html lang=en><title>Large</title><main>{sections}</main></html>".encode()))
+    job_id = await ingest.submit("/")
+    embedder, loop = ingest.shelf.corpus.embedder, asyncio.get_running_loop()
+    embed, slices = embedder.embed_passages, []
+
+    async def ask(answer: bool) -> None:
+        async with ingest.shelf.database.write() as connection:
+            await connection.execute(update(JobRow).where(JobRow.id == job_id).values({asked: answer}))
+
+    def asked_meanwhile(texts: Sequence[str]) -> list[Embedding]:
+        slices.append(len(texts))
+        if len(slices) == 2:
+            asyncio.run_coroutine_threadsafe(ask(True), loop).result()
+        return embed(texts)
+
+    monkeypatch.setattr(embedder, "embed_passages", asked_meanwhile)
+    ended = await ingest.work(job_id)
+    assert slices == [2, 2]
+    assert (ended.state, ended.outcomes) == (state, {"/": ("pending", None)})
+    assert (await ingest.pages(), ingest.shelf.counts()) == ([], {0})
+    assert await ingest.shelf.generation_states() == []  # nothing half-written is left
+    await ask(False)
+    async with ingest.shelf.database.write() as connection:
+        await connection.execute(update(JobRow).where(JobRow.id == job_id).values(state=JobState.QUEUED))
+    ended = await ingest.work(job_id)
+    assert ended.outcomes == {"/": INDEXED}
+    assert ended.rows["/"].chunks == sum(slices[2:]) > 4
 
 
 async def test_a_job_cancelled_before_it_began_requests_nothing(ingest: Ingest, site: ScriptedSite) -> None:
