@@ -27,6 +27,7 @@ from ingest.job import Job
 from ingest.sheet import Live, Sheet, live_pages
 from ingest.sitemap_walk import Listed
 from ingest.traps import REASONS, Traps
+from ingest.vanished import GONE
 from ingest.verdicts import Read, SameAs, WaitsFor, judge
 from ingest.visit import Changed, Elsewhere, NotIndexed, Outcome, Unchanged
 
@@ -34,7 +35,6 @@ log = logging.getLogger(__name__)
 
 RETRY_BASE_S = 2.0
 RETRY_MAX_S = 600.0
-GONE = frozenset(("http_404", "http_410"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +97,8 @@ class Recorder:
                 sheet.keep(entry, UrlState.INDEXED, pending.new.id, chunks=len(pending.new.chunks), facts=changed.facts)
             else:
                 message = "The page was deleted or written by another job in the meantime."
-                sheet.end(entry, UrlState.SKIPPED, "superseded", message, facts=changed.facts)
+                live = (await live_pages(connection, job, [entry.url])).get(entry.url)  # whoever wrote it, this job led to it
+                sheet.end(entry, UrlState.SKIPPED, "superseded", message, facts=changed.facts, live=live)
             sheet.follow(entry, pending.new.links)
             await sheet.write()
 

@@ -20,7 +20,7 @@ from ingest.job import Job
 from ingest.sitemap_walk import MAX_SITEMAP_DEPTH, MAX_SITEMAPS, Listed
 from ingest.traps import REASONS, Traps
 from ingest.urls import normalise
-from ingest.vanished import add_note, note_source
+from ingest.vanished import GONE, add_note, note_source
 from ingest.verdicts import SameAs
 from ingest.visit import Elsewhere, Unchanged
 
@@ -87,6 +87,10 @@ class Sheet:
             self.follow(entry, live.links)
         if entry.kind is UrlKind.SITEMAP and reason != "sitemap":
             self._partial.append(f"A sitemap was not read ({reason}), so pages that were not found again were not removed.")
+        is_start = self._job.spec.mode is IngestMode.CRAWL and entry.depth == 0
+        if is_start and state is UrlState.FAILED and not transient and live is None and reason not in GONE:
+            why = f"The start URL {entry.url} was not read ({reason})"
+            self._partial.append(f"{why}, so pages that were not found again were not removed.")
 
     def touch(self, live: Live, unchanged: Unchanged, links: tuple[str, ...]) -> None:
         seen = {"fetched_at": unchanged.fetched_at, "etag": unchanged.etag, "last_modified": unchanged.last_modified}

@@ -24,6 +24,7 @@ from ingest.job import Job
 
 log = logging.getLogger(__name__)
 
+GONE = frozenset(("http_404", "http_410"))
 PAGES_AT_ONCE = 50
 FEW_PAGES = 10  # so many may go at once, whatever their share
 MOST = 0.5  # of a source's pages: if more would go, something else is wrong than that they are gone
@@ -82,7 +83,7 @@ class Delisting:
             if gone > FEW_PAGES and gone > MOST * every and not job.spec.prune:
                 note = (
                     f"{gone} of the {every} pages that this source led to were not found again. That is most of them, so none "
-                    "was removed. If they are really gone, run the job again with prune set to true."
+                    "was removed. If they are really gone, ingest the same again with prune (footnote ingest --prune)."
                 )
                 log.warning("job %s: %s", job.id, note)
                 await add_note(connection, job.id, note)

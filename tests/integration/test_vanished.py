@@ -8,6 +8,7 @@ import pytest
 from sqlalchemy import select, update
 
 from corpus.database import JobRow, PageRow, PageSourceRow
+from corpus.generations import GenerationWriter
 from corpus.model import IngestMode, JobState
 from ingest import vanished
 from ingest.vanished import Delisting
@@ -255,7 +256,43 @@ async def test_a_few_pages_may_go_whatever_their_share(ingest: Ingest, site: Scr
     assert (await ingest.run("/")).removed == 2
 
 
+@pytest.mark.parametrize(("answer", "left"), [(status(403), 3), (status(404), 1)], ids=["403", "404"])
+async def test_what_a_start_url_led_to_stays_while_it_cannot_be_read(
+    ingest: Ingest, site: ScriptedSite, answer: Any, left: int
+) -> None:
+    script(site, {"/one/": [], "/two/home": ["/two/a"], "/two/a": []})
+    site.script("/two/", redirect("/two/home"))
+    await ingest.run("/one/", "/two/")
+    site.script("/two/", answer)
+    ended = await ingest.run("/one/", "/two/")
+    assert ended.outcomes["/two/"][0] == "failed"
+    assert len(await ingest.pages()) == left
+    assert ["The start URL" in note for note in ended.notes] == ([True] if left == 3 else [])
+
+
 # Interruptions and races
+
+
+async def test_a_page_that_another_wrote_meanwhile_is_still_one_of_the_source(
+    ingest: Ingest, site: ScriptedSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script(site, {"/": ["/a"], "/a": []})
+    await ingest.run("/")
+    write, raced = GenerationWriter._write, False
+
+    async def raced_write(self: GenerationWriter, pending: Any, *options: Any) -> None:
+        nonlocal raced
+        await write(self, pending, *options)
+        if not raced:
+            raced = True
+            await ingest.shelf.put(site.url("/a"), "Somebody else was quicker.")
+
+    monkeypatch.setattr(GenerationWriter, "_write", raced_write)
+    site.script("/a", page(html("another text")))
+    ended = await ingest.run("/")
+    assert ended.outcomes == {"/": UNCHANGED, "/a": ("skipped", "superseded")}
+    assert await ingest.pages() == ["/", "/a"]
+    assert await sources_of(ingest) == {"/": 1, "/a": 1}
 
 
 async def test_a_job_killed_as_it_removes_pages_removes_the_rest_and_counts_each_once(
