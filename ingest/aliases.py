@@ -62,7 +62,8 @@ def twin_of(connection: Connection, new: NewPage, *, besides: Sequence[str] = ()
     columns = (PageRow.id, PageRow.url, PageRow.live_generation, *bands)
     found = {}
     for band, value in zip(bands, new.simhash, strict=True):  # one after the other: each is answered by its own index
-        statement = select(*columns).join(PageRow, PageRow.live_generation == GenerationRow.id)
+        live = (PageRow.id == GenerationRow.page_id) & (PageRow.live_generation == GenerationRow.id)  # found by the page's id
+        statement = select(*columns).join(PageRow, live)
         statement = statement.where(band == value, PageRow.collection_id == new.collection_id)
         for row in connection.execute(statement.order_by(GenerationRow.id).limit(MAX_CANDIDATES)):
             if row.id != new.id and row.id not in besides:

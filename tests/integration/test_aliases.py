@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import ssl
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import Connection, event, select
 
 from corpus.database import AliasRow, PageRow
 from corpus.model import IngestMode, JobState, page_id
@@ -27,9 +30,10 @@ from tests.integration.test_crawl import (
     script,
     site,
 )
-from tests.scripted_site import ScriptedSite, conditional, page, redirect, status
+from tests.integration.test_fetch import Resolver, certificate
+from tests.scripted_site import PUBLIC_IP, ScriptedSite, conditional, page, redirect, status
 
-__all__ = ["ingest", "parser", "site"]  # fixtures
+__all__ = ["certificate", "ingest", "parser", "site"]  # fixtures
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -365,3 +369,53 @@ async def test_a_refresh_passes_the_checks_of_a_redirect(ingest: Ingest, site: S
     } == dict.fromkeys(["/docs/a", "/docs/b", "/docs/c", "/docs/e"], ("skipped", "redirected"))
     assert refused["/docs/loop"] == ("failed", "too_many_redirects")
     assert not {"/outside", "/private/c"} & set(site.targets)
+
+
+async def test_a_refresh_from_https_to_plain_http_is_not_followed(ingest: Ingest, certificate: Path) -> None:
+    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    server.load_cert_chain(certificate / "cert.pem", certificate / "key.pem")
+    trusting = ssl.create_default_context(cafile=str(certificate / "cert.pem"))
+    async with ScriptedSite(name="site.test", ssl_context=server) as sealed, ScriptedSite(name="site.test") as plain:
+        sealed.script("/", page(refresh(plain.url("/"))))
+        job_id = await ingest.submit(sealed.url("/"), mode=IngestMode.PAGE)
+        options = {"resolve": Resolver([PUBLIC_IP]), "ssl_context": trusting, "allow_private_hosts": ["site.test"]}
+        ended = await ingest.work(job_id, **options)
+        assert ended.outcomes == {sealed.url("/"): ("failed", "https_downgrade")}
+        assert plain.connections == 0
+
+
+async def test_a_page_that_changes_keeps_the_urls_that_redirect_to_it(ingest: Ingest, site: ScriptedSite) -> None:
+    text = prose("text")
+    script(site, {"/": ["/new", "/old", "/copy"]})
+    site.script("/old", redirect("/new"))
+    site.script("/new", page(article("guide", text)))
+    site.script("/copy", page(article("guide", text)))
+    await run(ingest, "/")
+    assert await aliases_of(ingest) == {"/old": ("redirect", "/new"), "/copy": ("duplicate", "/new")}
+    site.script("/new", page(article("guide", prose("another"))))
+    await run(ingest, "/new", mode=IngestMode.PAGE)
+    assert await aliases_of(ingest) == {"/old": ("redirect", "/new")}
+
+
+async def test_twins_are_looked_up_by_index(ingest: Ingest) -> None:
+    """Not by going through the pages of the collection, for each page that is new."""
+    asked: list[tuple[str, Any]] = []
+
+    def plans(connection: Connection) -> list[str]:
+        new = replace(ingest.shelf.new_page("https://a.example/", prose("text")), simhash=(1, 2, 3, 4))
+        event.listen(
+            connection, "before_cursor_execute", lambda c, cursor, statement, values, *_: asked.append((statement, values))
+        )
+        aliases.twin_of(connection, new)
+        found = [connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", values) for statement, values in list(asked)]
+        return [row[3] for rows in found for row in rows]
+
+    steps = await ingest.shelf.database.snapshot(plans)
+    assert [step.split(" (")[0] for step in steps] == [
+        line
+        for band in range(4)
+        for line in (
+            f"SEARCH generations USING INDEX ix_generations_simhash_{band}",
+            "SEARCH pages USING INDEX sqlite_autoindex_pages_1",
+        )
+    ]
