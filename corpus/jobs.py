@@ -240,13 +240,13 @@ class Jobs:
         self, *, collection_id: int | None = None, reason: str | None = None, after: int = 0, limit: int = 100
     ) -> Sequence[tuple[int, Failure]]:
         """What failed when each source was last run, in the order of discovery, with the cursor for ``after``."""
-        newer, began = aliased(JobRow), JobRow.started_at.is_not(None)
+        newer = aliased(JobRow)
         newest = ~exists().where(newer.source_id == JobRow.source_id, newer.started_at.is_not(None), _is_before(JobRow, newer))
+        jobs = select(JobRow.id).where(JobRow.source_id.is_not(None), JobRow.started_at.is_not(None), newest)
         columns: Any = select(UrlRow, JobRow.source_id)
         statement: Select[Any] = columns.join(JobRow, JobRow.id == UrlRow.job_id)
-        statement = statement.where(
-            UrlRow.state == UrlState.FAILED, UrlRow.seq > after, JobRow.source_id.is_not(None), began, newest
-        )
+        # As a list of jobs, whose failures an index finds: joined to them, the log of every URL of every job would be read.
+        statement = statement.where(UrlRow.job_id.in_(jobs), UrlRow.state == UrlState.FAILED, UrlRow.seq > after)
         if collection_id is not None:
             statement = statement.where(JobRow.collection_id == collection_id)
         if reason is not None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from dbos import DBOSClient
-from sqlalchemy import insert, select, update
+from sqlalchemy import event, insert, select, update
 
 from corpus.database import CollectionRow, Database, JobRow, SourceRow, UrlRow, sqlite_url, utc_now
 from corpus.errors import Conflict, NotFound
@@ -373,3 +373,18 @@ async def test_a_queue_that_no_worker_has_seen_is_made(tmp_path: Path) -> None:
     queue.enqueue(enqueue_options("a-job"), "a-job", 1)
     assert [workflow.workflow_id for workflow in await queue.list_queued_workflows_async()] == ["a-job"]
     await asyncio.to_thread(queue.destroy)
+
+
+async def test_failures_are_looked_up_by_index(office: Office) -> None:
+    """Not by going through the log of every URL that any job has seen."""
+    asked: list[tuple[str, Any]] = []
+
+    def note(_connection: Any, _cursor: Any, statement: str, values: Any, *_: Any) -> None:
+        asked.append((statement, values))
+
+    event.listen(office.database.engine.sync_engine, "before_cursor_execute", note)
+    await office.jobs.failures()
+    statement, values = next(one for one in asked if "FROM urls" in one[0])
+    async with office.database.read() as connection:
+        plan = (await connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", values)).all()
+    assert [row[3].split(" (")[0] for row in plan if row[3].split()[1] == "urls"] == ["SEARCH urls USING INDEX ix_urls_state"]
