@@ -10,12 +10,17 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, event, select
 
-from corpus.database import AliasRow, PageRow
-from corpus.model import IngestMode, JobState, page_id
+from corpus.database import AliasRow, JobRow, PageRow
+from corpus.model import IngestMode, JobState, UrlKind, page_id
 from corpus.pages import forget
 from ingest import aliases
 from ingest.aliases import Kept, Vanished
+from ingest.duplicates import simhash
+from ingest.frontier import FrontierUrl
+from ingest.job import Job
 from ingest.sheet import Sheet
+from ingest.verdicts import judge
+from ingest.visit import Changed
 from tests.integration.test_crawl import (
     INDEXED,
     UNCHANGED,
@@ -78,6 +83,15 @@ async def test_a_page_whose_canonical_page_holds_its_text_is_an_alias(
     assert site.url("/guide") in ended.rows["/print"].message
     assert await ingest.pages() == ["/", "/further", "/guide"]
     assert await aliases_of(ingest) == {"/print": ("canonical", "/guide")}
+
+
+async def test_no_page_gives_way_to_a_canonical_page_of_another_site(ingest: Ingest, site: ScriptedSite) -> None:
+    text = prose("guide")
+    async with ScriptedSite() as other:
+        other.script("/guide", page(article("guide", text + " " + prose("more", 30))))
+        site.script("/copy", page(article("copy", text, head=canonical(other.url("/guide")))))
+        await run(ingest, other.url("/guide"), mode=IngestMode.PAGE)
+        assert (await run(ingest, "/copy", mode=IngestMode.PAGE)).outcomes == {"/copy": INDEXED}
 
 
 async def test_a_home_page_named_as_canonical_everywhere_costs_no_page(ingest: Ingest, site: ScriptedSite) -> None:
@@ -419,3 +433,16 @@ async def test_twins_are_looked_up_by_index(ingest: Ingest) -> None:
             "SEARCH pages USING INDEX sqlite_autoindex_pages_1",
         )
     ]
+
+
+async def test_of_twins_that_are_read_together_the_first_is_kept(ingest: Ingest) -> None:
+    job_id = await ingest.submit("/")
+    async with ingest.shelf.database.read() as connection:
+        job = Job.of((await connection.execute(select(JobRow).where(JobRow.id == job_id))).one())
+    pages = []
+    for seq, text in enumerate(("same", "other", "same")):
+        new = ingest.shelf.new_page(f"https://a.example/{seq}", prose(text))
+        entry = FrontierUrl(seq, job_id, new.url, 0, 0, False, None, UrlKind.PAGE)
+        pages.append((entry, Changed(replace(new, simhash=simhash(new.page)))))
+    verdicts = await ingest.shelf.database.snapshot(lambda connection: judge(connection, job=job, pages=pages))
+    assert (verdicts.fresh, verdicts.settled, verdicts.repeated) == (pages[:2], [], pages[2:])
