@@ -18,7 +18,7 @@ from tests.acceptance.changing_site import ChangingSite
 from tests.acceptance.sites import UNPACK, UNPACKED
 
 PACKAGES = ("python3.11-doc", "postgresql-doc-15")
-BEGINNING_CHARS = 1_500  # of a page's text: the embedder makes some 25 chunks a second on two cores
+BEGINNING_CHARS = 700  # of a page's text: the embedder makes some 25 chunks a second on two cores
 BLOCKS = frozenset(("p", "pre", "table", "ul", "ol", "dl", "h1", "h2", "h3", "h4"))
 
 
