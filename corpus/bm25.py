@@ -122,7 +122,10 @@ class TantivyIndex:
 
     def _new_writer(self) -> tantivy.IndexWriter:
         # One thread: a second would make tiny segments out of small batches.
-        return self._index.writer(heap_size=WRITER_HEAP_BYTES, num_threads=1)
+        writer = self._index.writer(heap_size=WRITER_HEAP_BYTES, num_threads=1)
+        # A process killed in the midst of a commit leaves files that the next commit would give the same names, and fail on.
+        writer.garbage_collect_files()
+        return writer
 
     def _terms(self, text: str) -> list[str]:
         """Distinct analysed terms of a query, in order."""

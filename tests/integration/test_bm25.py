@@ -40,6 +40,26 @@ def put(index: TantivyIndex, *rows: IndexRow) -> None:
     index.flush()
 
 
+def test_what_a_commit_that_was_killed_left_behind_is_in_nobodys_way(tmp_path: Path) -> None:
+    """The files of a commit are written first, and count once meta.json names them."""
+    path = tmp_path / "lexical"
+    opened = TantivyIndex(path=path)
+    put(opened, *(row(f"{number}", f"valve number{number}") for number in range(10)))
+    opened.close()
+    before = (path / "meta.json").read_bytes()
+    opened = TantivyIndex(path=path)
+    opened.delete(["3"])
+    opened.flush()
+    opened.close()
+    (path / "meta.json").write_bytes(before)  # killed just before it was replaced
+    opened = TantivyIndex(path=path)
+    assert opened.count() == 10
+    opened.delete(["3"])
+    opened.flush()
+    assert opened.count() == 9
+    opened.close()
+
+
 def lucene_bm25(documents: Sequence[Sequence[str]], query: Sequence[str]) -> list[float]:
     """Robertson & Zaragoza (2009), with Lucene's idf, which is never negative."""
     average = sum(map(len, documents)) / len(documents)
