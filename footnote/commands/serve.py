@@ -44,16 +44,20 @@ def serve(
         show(err(), Text.assemble(("Footnote", "bold"), " listens on ", (clean(url), "bold"), " — starting…"))
         threading.Thread(target=_tell_stages, args=(url, started), name="tell-stages", daemon=True).start()
 
-    _leave_at_second_interrupt()
+    interrupted = _leave_at_second_interrupt()
     serve_until_stopped(settings, on_bound=on_bound)
+    if interrupted.is_set():  # usually the event loop says so itself, by KeyboardInterrupt
+        raise typer.Exit(130)
 
 
-def _leave_at_second_interrupt() -> None:
-    """End the process at once at the second SIGINT, as a kill would, which the index is built to survive.
+def _leave_at_second_interrupt() -> threading.Event:
+    """End the process at once at the second SIGINT, as a kill would, which the index is built to survive. The event is set at
+    the first.
 
     The web server's own second SIGINT still waits for running threads, such as one that embeds. The interpreter writes the
     number of each signal to the wakeup descriptor whoever handles it, so this needs no handler and is in nobody's way.
     """
+    interrupted = threading.Event()
     told, tell = os.pipe()
     os.set_blocking(tell, False)
     signal.set_wakeup_fd(tell, warn_on_full_buffer=False)
@@ -62,12 +66,15 @@ def _leave_at_second_interrupt() -> None:
         interrupts = 0
         while received := os.read(told, 64):
             interrupts += received.count(signal.SIGINT)
+            if interrupts:
+                interrupted.set()
             if interrupts == 1:
                 show(err(), Text("Stopping, after what is going on… (Ctrl-C again stops at once)"))
             elif interrupts > 1:
                 os._exit(130)
 
     threading.Thread(target=count, name="second-interrupt", daemon=True).start()
+    return interrupted
 
 
 def _tell_stages(url: str, started: float) -> None:
