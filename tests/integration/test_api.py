@@ -4,21 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import json
-import shutil
-import socket
 import threading
-import time
-from collections.abc import AsyncIterator, Coroutine, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 from unittest.mock import patch
 
 import httpx2
 import pytest
-import uvicorn
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis.errors import Unsatisfiable
@@ -26,16 +21,15 @@ from sqlalchemy import insert, update
 from typer.testing import CliRunner
 
 from app.main import create_app
-from app.state import Readiness, Service
+from app.state import Readiness
 from corpus.database import AliasRow, JobRow, PageSourceRow, UrlRow
 from corpus.errors import StartupError
 from corpus.settings import Settings
 from corpus.store import IdRange
 from footnote.cli import app as command_line
 from tests.fakes import FakeEmbedder, FakeModel
-from tests.shelf import FETCHED_AT, Shelf, ignore_flip
-
-T = TypeVar("T")
+from tests.running import Running, running, until
+from tests.shelf import FETCHED_AT
 
 TOWER = "The tower is 330 metres tall and was finished in 1889."
 BREAD = "Sourdough bread rises slowly because wild yeast works slowly."
@@ -44,60 +38,14 @@ UNKNOWN = "0" * 32
 CITATION = {"page_id": UNKNOWN, "content_hash": "0" * 64, "start": 0, "end": 5, "quote": "Quote"}
 
 
-@dataclass
-class Running:
-    """A service in a thread of its own, as a client sees it, and a door to its inside for preparing what it holds."""
-
-    http: httpx2.Client
-    loop: asyncio.AbstractEventLoop
-    service: Service
-    model: FakeModel
-    pages: dict[str, str] = field(default_factory=dict)
-
-    def inside(self, coroutine: Coroutine[Any, Any, T]) -> T:
-        return asyncio.run_coroutine_threadsafe(coroutine, self.loop).result(timeout=30)
-
-    def put(self, url: str, *blocks: str, **facts: Any) -> str:
-        async def write() -> str:
-            s = self.service
-            collection = await s.pages.ensure_collection(facts.pop("collection", "default"))
-            shelf = Shelf(s.corpus, s.database, s.pages._writer, s.pages, s.searcher, collection)
-            return await shelf.put(url, *blocks, on_flip=ignore_flip, **facts)
-
-        return self.inside(write())
-
-
 @pytest.fixture(scope="module")
 def api(tmp_path_factory: pytest.TempPathFactory, fake_embedder: FakeEmbedder, empty_queue: Path) -> Iterator[Running]:
     data = tmp_path_factory.mktemp("api")
-    shutil.copy(empty_queue, data / "queue.sqlite")
     settings = Settings(data_dir=data, server={"max_body_bytes": MAX_BODY_BYTES}, answer={"max_question_chars": 500})
-    model, readiness = FakeModel(""), Readiness()
-    listener = socket.create_server(("127.0.0.1", 0))
-    server = uvicorn.Server(
-        uvicorn.Config(create_app(settings, readiness=readiness), log_config=None, timeout_graceful_shutdown=2)
-    )
-    loops: list[asyncio.AbstractEventLoop] = []
-
-    async def serve() -> None:
-        loops.append(asyncio.get_running_loop())
-        await server.serve(sockets=[listener])
-
-    with patch("corpus.opening.load_embedder", return_value=fake_embedder), patch("app.state._load_model", return_value=model):
-        thread = threading.Thread(target=lambda: asyncio.run(serve()))
-        thread.start()
-        while readiness.state == "starting" and thread.is_alive():
-            time.sleep(0.02)
-    assert readiness.service is not None, readiness.error
-    with httpx2.Client(base_url=f"http://127.0.0.1:{listener.getsockname()[1]}", timeout=30) as client:
-        running = Running(client, loops[0], readiness.service, model)
+    with running(settings, embedder=fake_embedder, queue=empty_queue) as api:
         for name, text in (("tower", TOWER), ("bread", BREAD)):
-            running.pages[name] = running.put(f"https://a.example/{name}", text, title=name.title())
-        yield running
-    server.should_exit = True
-    thread.join()
-    listener.close()
-    assert model.closed
+            api.pages[name] = api.put(f"https://a.example/{name}", text, title=name.title())
+        yield api
 
 
 def problem(response: httpx2.Response, status: int, code: str) -> str:
@@ -251,14 +199,6 @@ def test_a_client_that_hangs_up_frees_the_model_without_streaming_too(api: Runni
             )
         until(lambda: hanging.cancelled == 1)
     assert hanging.running == 0
-
-
-def until(true: Any) -> None:
-    for _ in range(500):
-        if true():
-            return
-        time.sleep(0.02)
-    raise AssertionError("it never came true")
 
 
 # Ingest and jobs
