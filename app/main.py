@@ -13,8 +13,9 @@ from fastapi import FastAPI
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from app.errors import BodyLimit, install_error_handlers
-from app.routes import ask, citations, health, ingest, jobs, pages, search, sources, verify
+from app.routes import ask, citations, health, ingest, jobs, pages, search, sources, verify, web
 from app.state import Companion, Readiness, open_service
+from app.web_bundle import load_bundle
 from corpus.settings import ServerSettings, Settings
 
 log = logging.getLogger(__name__)
@@ -57,10 +58,11 @@ def create_app(
     )
     app.add_middleware(BodyLimit, max_bytes=settings.server.max_body_bytes)
     app.state.readiness = state
+    app.state.web = load_bundle()
     # A page that a name of its own resolves to this address (DNS rebinding) must not speak to us in its visitor's browser.
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=allowed_hosts(settings.server))
     install_error_handlers(app)
-    for routes in (ask, citations, search, ingest, jobs, sources, pages, verify, health):
+    for routes in (ask, citations, search, ingest, jobs, sources, pages, verify, health, web):
         app.include_router(routes.router)
     return app
 

@@ -1,0 +1,113 @@
+// The service's HTTP API, spoken from one place: addresses, the key, and refusals as errors that say what to do.
+
+import { serverEvents } from "./sse.js";
+
+const KEY = "footnote.key";
+let askForKey = async () => false;
+
+/** A refusal (RFC 9457), or no answer at all (status 0). `message` is for people. */
+export class Problem extends Error {
+  constructor({ status = 0, code = "unreachable", detail, retryAfterS = null }) {
+    super(detail);
+    this.name = "Problem";
+    this.status = status;
+    this.code = code;
+    this.retryAfterS = retryAfterS;
+  }
+}
+
+/** `asks`: called when the service wants a key; resolves to whether one was given. */
+export function onKeyWanted(asks) {
+  askForKey = asks;
+}
+
+export function keepKey(key) {
+  sessionStorage.setItem(KEY, key); // for this tab, until it is closed
+}
+
+/** An address of the service, relative to where this page lies, so that a proxy may put both below a path. */
+function address(path, query = {}) {
+  const url = new URL(path, new URL(".", document.baseURI));
+  for (const [name, value] of Object.entries(query)) {
+    if (value !== null && value !== undefined && value !== "") url.searchParams.set(name, value);
+  }
+  return url;
+}
+
+async function request(method, path, { query, body, signal, accept = "application/json" } = {}, isSecondTry = false) {
+  const headers = { Accept: accept };
+  const key = sessionStorage.getItem(KEY);
+  if (key) headers.Authorization = `Bearer ${key}`;
+  if (body !== undefined) headers["Content-Type"] = "application/json";
+  let response;
+  try {
+    response = await fetch(address(path, query), {
+      method,
+      headers,
+      signal,
+      body: body === undefined ? undefined : JSON.stringify(body),
+      credentials: "same-origin",
+      redirect: "error",
+      cache: "no-store",
+    });
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
+    throw new Problem({ detail: "The service can't be reached. Is it still running? Then try again." });
+  }
+  if (response.status === 401 && !isSecondTry && (await askForKey())) {
+    return request(method, path, { query, body, signal, accept }, true);
+  }
+  if (!response.ok) throw await refusal(response);
+  return response;
+}
+
+async function refusal(response) {
+  const retryAfterS = Number.parseInt(response.headers.get("Retry-After") ?? "", 10) || null;
+  try {
+    const { code, detail } = await response.json();
+    return new Problem({ status: response.status, code: String(code), detail: String(detail), retryAfterS });
+  } catch {
+    const detail = `The service answered ${response.status}, without saying why.`;
+    return new Problem({ status: response.status, code: "unknown", detail, retryAfterS });
+  }
+}
+
+async function json(method, path, options) {
+  const response = await request(method, path, options);
+  return response.status === 204 ? null : response.json();
+}
+
+async function* stream(method, path, options) {
+  const response = await request(method, path, { ...options, accept: "text/event-stream" });
+  for await (const { event, data } of serverEvents(response)) {
+    if (event === "error") throw new Problem(data);
+    yield { event, data };
+  }
+}
+
+export const api = {
+  readiness: async (signal) => {
+    const response = await fetch(address("readyz"), { signal, cache: "no-store" });
+    return response.json(); // 503 while it starts, with the same body
+  },
+  collections: (signal) => json("GET", "v1/collections", { signal }),
+  ask: (body, signal) => stream("POST", "v1/ask", { body: { ...body, stream: true }, signal }),
+  search: (body, signal) => json("POST", "v1/search", { body, signal }),
+  checkCitations: (citations, signal) => json("POST", "v1/citations/check", { body: { citations }, signal }),
+  ingest: (body) => json("POST", "v1/ingest", { body }),
+  preview: (body) => json("POST", "v1/ingest/preview", { body }),
+  jobs: (limit, signal) => json("GET", "v1/jobs", { query: { limit }, signal }),
+  job: (id, signal) => json("GET", `v1/jobs/${encodeURIComponent(id)}`, { signal }),
+  jobUrls: (id, query, signal) => json("GET", `v1/jobs/${encodeURIComponent(id)}/urls`, { query, signal }),
+  watchJob: (id, signal) => stream("GET", `v1/jobs/${encodeURIComponent(id)}/events`, { signal }),
+  /** `verb`: pause, resume, cancel or retry. */
+  tellJob: (id, verb) => json("POST", `v1/jobs/${encodeURIComponent(id)}/${verb}`, {}),
+  sources: (query, signal) => json("GET", "v1/sources", { query, signal }),
+  runSource: (id) => json("POST", `v1/sources/${encodeURIComponent(id)}/run`, {}),
+  scheduleSource: (id, every) => json("PUT", `v1/sources/${encodeURIComponent(id)}/schedule`, { body: { every } }),
+  deleteSource: (id, pages) => json("DELETE", `v1/sources/${encodeURIComponent(id)}`, { query: { pages } }),
+  pages: (query, signal) => json("GET", "v1/pages", { query, signal }),
+  page: (id, signal) => json("GET", `v1/pages/${encodeURIComponent(id)}`, { signal }),
+  pageLog: (id, signal) => json("GET", `v1/pages/${encodeURIComponent(id)}/log`, { query: { limit: 20 }, signal }),
+  deletePage: (id) => json("DELETE", `v1/pages/${encodeURIComponent(id)}`, {}),
+};
