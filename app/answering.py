@@ -11,6 +11,7 @@ from enum import StrEnum
 
 from app.citations import Citation, CitationChecker, to_citation
 from app.evidence import EvidenceFinder, Sentence, overlap, with_following
+from app.followups import FollowUps
 from app.llm.base import LanguageModel, Piece
 from app.prompts import chat_prompt, completion_prompt, passages_around
 from app.reranker import MaxSimReranker
@@ -54,7 +55,7 @@ class NearestPage:
 @dataclass(frozen=True, slots=True)
 class Answer:
     """``evidence_score`` is the best sentence's; it decided between answering and abstaining. ``notes`` say what was
-    degraded on the way."""
+    degraded on the way. ``rewritten_question`` is what was answered instead of a follow-up, None if that stood on its own."""
 
     state: AnswerState
     text: str
@@ -65,14 +66,16 @@ class Answer:
     model: str | None
     notes: tuple[str, ...] = ()
     timings_ms: dict[str, float] = field(default_factory=dict)
+    rewritten_question: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Retrieved:
-    """The first event of an answer: what it will be made from."""
+    """The first event of an answer: what it will be made from, and for which question if that isn't the one asked."""
 
     hits: tuple[Hit, ...]
     timings_ms: dict[str, float]
+    rewritten_question: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,18 +109,23 @@ class Answerer:
         self._checker = checker
         self._model = model
         self._judge = SupportJudge()
+        self._follow_ups = FollowUps()
         self._search = search
         self._settings = answer
         self._llm = llm
 
-    async def ask(self, query: SearchQuery) -> AsyncGenerator[AnswerEvent]:
-        """Retrieved, then any number of Drafts, then one Answer. Leaving early frees the model's slot.
+    async def ask(self, query: SearchQuery, *, history: Sequence[str] = ()) -> AsyncGenerator[AnswerEvent]:
+        """Retrieved, then any number of Drafts, then one Answer. Leaving early frees the model's slot. ``history``: the
+        conversation's earlier questions, the oldest first.
 
         Raises: Overloaded, if too many questions wait for the model.
         """
         started = time.perf_counter()
+        asked = query.text
+        query = replace(query, text=self._follow_ups.standalone(asked, history))
+        rewritten = query.text if query.text != asked else None
         result = await self._retrieve(query)
-        yield Retrieved(hits=tuple(result.hits), timings_ms=result.timings_ms)
+        yield Retrieved(hits=tuple(result.hits), timings_ms=result.timings_ms, rewritten_question=rewritten)
         timings = dict(result.timings_ms)
         mark = time.perf_counter()
         sentences = await self._evidence.find(result)
@@ -134,10 +142,10 @@ class Answerer:
             async with aclosing(self._write(query.text, sentences)) as writing:
                 try:
                     while True:
-                        asked = time.perf_counter()
+                        waiting = time.perf_counter()
                         async with asyncio.timeout(left_s):
                             piece = await anext(writing, None)
-                        left_s -= time.perf_counter() - asked
+                        left_s -= time.perf_counter() - waiting
                         if piece is None:
                             break
                         is_complete = piece.ended == "stop"
@@ -157,7 +165,8 @@ class Answerer:
             answer = await self._ground(query.text, claims, sentences, result.hits)
             answer = replace(answer, notes=tuple(notes))
         timings["total"] = (time.perf_counter() - started) * 1000
-        yield replace(answer, model=self._model.facts.name if self._model else None, timings_ms=timings)
+        model = self._model.facts.name if self._model else None
+        yield replace(answer, model=model, timings_ms=timings, rewritten_question=rewritten)
 
     async def _retrieve(self, query: SearchQuery) -> SearchResult:
         keep = self._settings.context_chunks

@@ -20,6 +20,7 @@ from corpus.sources import every_seconds
 from corpus.url_log import UrlVisit
 from corpus.verify import Difference, Finding, Report
 
+MAX_HISTORY = 20  # questions
 MAX_QUESTION_CHARS = 100_000  # a hard bound for the schema; the setting answer.max_question_chars is the real one
 
 
@@ -98,6 +99,11 @@ class AskRequest(Request):
     model_config = ConfigDict(json_schema_extra={"examples": [{"question": "How do I cancel a task?", "stream": False}]})
 
     question: Question
+    history: list[Question] = Field(
+        default_factory=list,
+        max_length=MAX_HISTORY,
+        description="The conversation's earlier questions, the oldest first. What a follow-up leaves out is taken from there.",
+    )
     collection: CollectionName = DEFAULT_COLLECTION
     filters: Filters = Field(default_factory=Filters)
     stream: bool = Field(False, description="Answer as server-sent events: retrieval, token …, citations, done.")
@@ -208,9 +214,11 @@ class NearestBody(BaseModel):
 
 
 class AskResponse(BaseModel):
-    """``state``: grounded (the model's words, each sentence supported by a quote), quoted (quotes alone) or abstained."""
+    """``state``: grounded (the model's words, each sentence supported by a quote), quoted (quotes alone) or abstained.
+    ``rewritten_question``: what was answered instead of a follow-up; null if the question stood on its own."""
 
     state: AnswerState
+    rewritten_question: str | None
     answer: str
     statements: list[StatementBody]
     citations: list[CitationBody]
@@ -224,6 +232,7 @@ class AskResponse(BaseModel):
     def of(cls, answer: Answer) -> AskResponse:
         return cls(
             state=answer.state,
+            rewritten_question=answer.rewritten_question,
             answer=answer.text,
             statements=[StatementBody(text=s.text, citations=list(s.citations)) for s in answer.statements],
             citations=[CitationBody.of(citation) for citation in answer.citations],

@@ -79,9 +79,11 @@ class Client:
             response = self._http.get("/readyz")
         return self._decoded(response) if response.status_code == 503 else self._checked(response)
 
-    def ask(self, question: str, *, collection: str, filters: Body) -> Iterator[Event]:
+    def ask(self, question: str, *, collection: str, filters: Body, history: Sequence[str] = ()) -> Iterator[Event]:
         """The events of an answer (retrieval, token …, citations, done); the last is always ``done``."""
-        body = {"question": question, "collection": collection, "filters": filters, "stream": True}
+        body: Body = {"question": question, "collection": collection, "filters": filters, "stream": True}
+        if history:
+            body["history"] = list(history)
         for event in self._events("POST", "/v1/ask", body=body):
             yield event
             if event.name == "done":

@@ -33,6 +33,8 @@ URLS_SHOWN_PER_REASON = 5
 
 def answer(console: Console, body: Body) -> None:
     """An answer with its footnotes, its state, and what was degraded on the way."""
+    if rewritten := body.get("rewritten_question"):
+        show(console, Text.assemble(("Answered: ", "dim"), (clean(rewritten), "dim italic")))
     show(console, Text(clean(body["answer"], keep_lines=True), style="bold" if body["state"] != "abstained" else ""))
     for citation in body["citations"]:
         console.print()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import aclosing
 from typing import Any, TypeVar
 
@@ -39,18 +39,22 @@ async def ask(body: AskRequest, service: CurrentService, request: Request) -> An
     limit = service.settings.answer.max_question_chars
     if len(body.question) > limit:
         raise InvalidInput(f"The question has {len(body.question)} characters; at most {limit} are allowed. Ask a shorter one.")
+    if any(len(earlier) > limit for earlier in body.history):
+        raise InvalidInput(
+            f"A question of the history has over {limit} characters; at most {limit} are allowed. Leave it out or shorten it."
+        )
     collection = await service.pages.collection_id(body.collection)
     query = SearchQuery(
         text=body.question, collection_id=collection, url_prefix=body.filters.url_prefix, language=body.filters.language
     )
     if body.stream:
-        return StreamingResponse(_events(service, query), media_type=EVENT_STREAM, headers=HEADERS)
-    answer = await _unless_gone(request, _answer(service, query))
+        return StreamingResponse(_events(service, query, body.history), media_type=EVENT_STREAM, headers=HEADERS)
+    answer = await _unless_gone(request, _answer(service, query, body.history))
     return AskResponse.of(answer) if answer else Response(status_code=CLIENT_CLOSED_REQUEST)
 
 
-async def _answer(service: Service, query: SearchQuery) -> Answer:
-    async with aclosing(service.answerer.ask(query)) as events:
+async def _answer(service: Service, query: SearchQuery, history: Sequence[str]) -> Answer:
+    async with aclosing(service.answerer.ask(query, history=history)) as events:
         answer = [e async for e in events][-1]
     assert isinstance(answer, Answer)
     return answer
@@ -69,9 +73,9 @@ async def _unless_gone(request: Request, work: Coroutine[Any, Any, T]) -> T | No
         await asyncio.wait([task])
 
 
-async def _events(service: Service, query: SearchQuery) -> AsyncIterator[bytes]:
+async def _events(service: Service, query: SearchQuery, history: Sequence[str]) -> AsyncIterator[bytes]:
     try:
-        async with aclosing(service.answerer.ask(query)) as events:
+        async with aclosing(service.answerer.ask(query, history=history)) as events:
             async for one in events:
                 for encoded in _encode(one):
                     yield encoded
@@ -81,9 +85,9 @@ async def _events(service: Service, query: SearchQuery) -> AsyncIterator[bytes]:
 
 def _encode(one: AnswerEvent) -> list[bytes]:
     match one:
-        case Retrieved(hits=hits, timings_ms=timings):
+        case Retrieved(hits=hits, timings_ms=timings, rewritten_question=rewritten):
             bodies = [HitBody.of(hit, explain=False).model_dump(mode="json") for hit in hits]
-            return [event("retrieval", {"hits": bodies, "timings_ms": timings})]
+            return [event("retrieval", {"hits": bodies, "timings_ms": timings, "rewritten_question": rewritten})]
         case Draft(text=text):
             return [event("token", {"text": text})]
         case Answer():

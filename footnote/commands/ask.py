@@ -42,6 +42,15 @@ class Mode(StrEnum):
 def ask(
     ctx: typer.Context,
     question: Annotated[str, typer.Argument(show_default=False, help="What you want to know.")],
+    after: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--after",
+            metavar="QUESTION",
+            show_default=False,
+            help="A question asked before, which this one follows up; again for more, the oldest first.",
+        ),
+    ] = None,
     collection: CollectionOption = DEFAULT_COLLECTION,
     url_prefix: UrlPrefixOption = None,
     language: LanguageOption = None,
@@ -53,7 +62,8 @@ def ask(
     On a terminal the model's draft is shown dimmed while it is written, then replaced by the answer that held.
     """
     with connect(chosen_url(ctx, url), with_model=True) as client:
-        answer = _last(client.ask(question, collection=collection, filters=filters(url_prefix=url_prefix, language=language)))
+        wanted = filters(url_prefix=url_prefix, language=language)
+        answer = _last(client.ask(question, collection=collection, filters=wanted, history=after or []))
     if as_json:
         show_json(answer)
     else:

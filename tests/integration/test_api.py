@@ -159,6 +159,17 @@ def test_a_streamed_answer_tells_its_events_in_order(api: Running) -> None:
     assert {k: v for k, v in done.items() if k != "timings_ms"} == {k: v for k, v in plain.items() if k != "timings_ms"}
 
 
+def test_a_follow_up_is_answered_as_the_question_it_stands_for(api: Running) -> None:
+    asked = {"question": "How tall is it?", "history": ["Where is the tower?"]}
+    body = api.http.post("/v1/ask", json=asked).json()
+    assert body["rewritten_question"] == "How tall is it? (tower)"
+    assert body["citations"][0]["url"].startswith("https://a.example/tower")
+    retrieval = events(api.http.post("/v1/ask", json=asked | {"stream": True}))[0][1]
+    assert retrieval["rewritten_question"] == body["rewritten_question"]
+    alone = api.http.post("/v1/ask", json={"question": "How tall is the tower?", "history": []}).json()
+    assert alone["rewritten_question"] is None
+
+
 def test_a_streamed_abstention_has_no_tokens(api: Running) -> None:
     found = events(api.http.post("/v1/ask", json={"question": "Which shipping container rusts fastest?", "stream": True}))
     assert [name for name, _ in found] == ["retrieval", "citations", "done"]
@@ -590,6 +601,10 @@ def test_verification_tells_what_differs_and_mends_it(api: Running) -> None:
         ("/v1/ask", {"question": "x" * 100_001}, "question"),
         ("/v1/ask", {"question": "x" * 501}, "at most 500"),  # the setting
         ("/v1/ask", {"question": ["Why?"]}, "question"),
+        ("/v1/ask", {"question": "Why?", "history": ["x"] * 21}, "history"),
+        ("/v1/ask", {"question": "Why?", "history": [""]}, "history"),
+        ("/v1/ask", {"question": "Why?", "history": ["x" * 501]}, "at most 500"),
+        ("/v1/ask", {"question": "Why?", "history": "What?"}, "history"),
         ("/v1/ask", {"question": "Why?", "collection": "Not A Name"}, "collection"),
         ("/v1/ask", {}, "question"),
         ("/v1/search", {"query": "x" * 501}, "at most 500"),

@@ -161,6 +161,12 @@ def test_an_abstention_shows_the_nearest_pages() -> None:
     assert "No answer: " in text
 
 
+def test_a_follow_up_shows_what_was_answered_instead() -> None:
+    rewritten = "How tall is it? (\x1b[31mtower\x07)"
+    assert "Answered: How tall is it? (tower)\n" in rendered(render.answer, ANSWER | {"rewritten_question": rewritten})
+    assert "Answered" not in rendered(render.answer, ANSWER | {"rewritten_question": None})
+
+
 def test_only_web_addresses_become_links() -> None:
     assert render.link("http://a/").style.link == "http://a/"  # type: ignore[union-attr]
     assert render.link("file:///etc/passwd").style.link is None  # type: ignore[union-attr]

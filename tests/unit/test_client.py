@@ -1,4 +1,6 @@
+import json
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import httpx2
 import pytest
@@ -86,6 +88,19 @@ def test_an_answer_cut_short_is_an_error() -> None:
     client = client_of(lambda request: stream_of(b'event: token\ndata: {"text": "a"}\n\nevent: done\ndata: {"state"'))
     with pytest.raises(Unavailable, match="Ask again"):
         list(client.ask("?", collection="c", filters={}))
+
+
+def test_earlier_questions_go_along() -> None:
+    sent: list[Any] = []
+
+    def answer(request: httpx2.Request) -> httpx2.Response:
+        sent.append(json.loads(request.content))
+        return stream_of(b"event: done\ndata: {}\n\n")
+
+    list(client_of(answer).ask("And why?", collection="c", filters={}, history=["What?"]))
+    list(client_of(answer).ask("And why?", collection="c", filters={}))
+    assert sent[0]["history"] == ["What?"]
+    assert "history" not in sent[1]
 
 
 def test_an_error_event_is_raised() -> None:
