@@ -1,11 +1,13 @@
-"""Errors as HTTP answers: one shape, one status for each exception, in one place.
+"""Errors as HTTP answers: one status for each exception, in one place.
 
-The body is an RFC 9457 problem document (``application/problem+json``).
+The body is an RFC 9457 problem document (``application/problem+json``); under the paths of the OpenAI API it is what its
+clients understand.
 """
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
@@ -21,6 +23,8 @@ from corpus.errors import FootnoteError, StorageFull, Unavailable
 
 log = logging.getLogger(__name__)
 PROBLEM = "application/problem+json"
+OPENAI_PATHS = frozenset({"/v1/chat/completions", "/v1/models"})
+_OPENAI_CODES = {"invalid_input": "invalid_value", "not_found": "model_not_found", "overloaded": "server_overloaded"}
 
 
 def install_error_handlers(app: FastAPI) -> None:
@@ -30,39 +34,63 @@ def install_error_handlers(app: FastAPI) -> None:
     app.add_exception_handler(Exception, _unexpected_error)
 
 
-def problem(*, status: int, code: str, message: str, headers: dict[str, str] | None = None, **details: Any) -> JSONResponse:
+def refusal(
+    scope: Scope, *, status: int, code: str, message: str, headers: Mapping[str, str] | None = None, **details: Any
+) -> JSONResponse:
+    """An error, in the words of the API whose path was asked."""
+    if is_openai_path(scope.get("path", "")):
+        return _openai_error(status=status, code=code, message=message, headers=headers, param=details.get("param"))
     body = {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status, "code": code, "detail": message}
-    return JSONResponse(body | ({"details": details} if details else {}), status_code=status, headers=headers, media_type=PROBLEM)
+    body |= {"details": details} if details else {}
+    return JSONResponse(body, status_code=status, headers=headers, media_type=PROBLEM)
 
 
-async def _footnote_error(_: Request, exc: Exception) -> JSONResponse:
+def is_openai_path(path: str) -> bool:
+    return path in OPENAI_PATHS or path.startswith("/v1/models/")
+
+
+def openai_error(*, status: int, code: str, message: str, param: str | None = None) -> dict[str, Any]:
+    """The body of an error as OpenAI's API gives it; its clients choose their exception by the status."""
+    kind = "server_error" if status >= 500 else "rate_limit_error" if status == 429 else "invalid_request_error"
+    return {"error": {"message": message, "type": kind, "param": param, "code": _OPENAI_CODES.get(code, code)}}
+
+
+def _openai_error(*, status: int, code: str, message: str, headers: Mapping[str, str] | None, param: str | None) -> JSONResponse:
+    status = 400 if status == 422 else status  # which is what OpenAI calls a bad request
+    return JSONResponse(openai_error(status=status, code=code, message=message, param=param), status_code=status, headers=headers)
+
+
+async def _footnote_error(request: Request, exc: Exception) -> JSONResponse:
     assert isinstance(exc, FootnoteError)
     headers = {"Retry-After": str(exc.retry_after_s)} if isinstance(exc, Unavailable) else None
-    return problem(status=exc.status, code=exc.code, message=exc.message, headers=headers, **exc.details)
+    return refusal(request.scope, status=exc.status, code=exc.code, message=exc.message, headers=headers, **exc.details)
 
 
-async def _validation_error(_: Request, exc: Exception) -> JSONResponse:
+async def _validation_error(request: Request, exc: Exception) -> JSONResponse:
     assert isinstance(exc, RequestValidationError)
     # The offending input isn't echoed: it may be long, or secret.
     errors = [{"where": ".".join(map(str, error["loc"])), "message": error["msg"]} for error in exc.errors()]
     message = "; ".join(f"{error['where']}: {error['message']}" for error in errors[:5])
-    return problem(status=422, code="invalid_input", message=message, errors=errors)
+    param = errors[0]["where"].removeprefix("body.")
+    details: dict[str, Any] = {"param": param} if is_openai_path(request.url.path) else {"errors": errors}
+    return refusal(request.scope, status=422, code="invalid_input", message=message, **details)
 
 
-async def _http_error(_: Request, exc: Exception) -> JSONResponse:
+async def _http_error(request: Request, exc: Exception) -> JSONResponse:
     assert isinstance(exc, HTTPException)
     headers = dict(exc.headers) if exc.headers else None
     if exc.status_code == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
-        return _body_too_large()
+        return _body_too_large(request.scope)
     code = HTTPStatus(exc.status_code).name.lower()
-    return problem(status=exc.status_code, code=code, message=str(exc.detail), headers=headers)
+    return refusal(request.scope, status=exc.status_code, code=code, message=str(exc.detail), headers=headers)
 
 
 async def _unexpected_error(request: Request, exc: Exception) -> JSONResponse:
     if is_disk_full(exc):
         return await _footnote_error(request, StorageFull("The disk is full. Free some space and try again; nothing was lost."))
     log.error("unexpected error on %s %s", request.method, request.url.path, exc_info=exc)
-    return problem(status=500, code="internal_error", message="Something went wrong here; the log holds the details.")
+    message = "Something went wrong here; the log holds the details."
+    return refusal(request.scope, status=500, code="internal_error", message=message)
 
 
 class BodyLimit:
@@ -75,7 +103,7 @@ class BodyLimit:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         length = Headers(scope=scope).get("content-length", "") if scope["type"] == "http" else ""
         if length.isdecimal() and (len(length) > 15 or int(length) > self._max_bytes):
-            return await _body_too_large()(scope, receive, send)
+            return await _body_too_large(scope)(scope, receive, send)
         received = 0
 
         async def receive_some() -> Message:
@@ -89,6 +117,7 @@ class BodyLimit:
         await self._app(scope, receive_some, send)
 
 
-def _body_too_large() -> JSONResponse:
+def _body_too_large(scope: Scope) -> JSONResponse:
     # Its own code: HTTPStatus calls 413 by other names from Python 3.13 on.
-    return problem(status=413, code="body_too_large", message="The request's body is too large (server.max_body_bytes).")
+    message = "The request's body is too large (server.max_body_bytes)."
+    return refusal(scope, status=413, code="body_too_large", message=message)

@@ -13,7 +13,7 @@ from fastapi import FastAPI
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from app.errors import BodyLimit, install_error_handlers
-from app.routes import ask, citations, health, ingest, jobs, pages, search, sources, verify, web
+from app.routes import ask, citations, health, ingest, jobs, openai, pages, search, sources, verify, web
 from app.state import Companion, Readiness, open_service
 from app.web_bundle import load_bundle
 from corpus.settings import ServerSettings, Settings
@@ -62,7 +62,7 @@ def create_app(
     # A page that a name of its own resolves to this address (DNS rebinding) must not speak to us in its visitor's browser.
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=allowed_hosts(settings.server))
     install_error_handlers(app)
-    for routes in (ask, citations, search, ingest, jobs, sources, pages, verify, health, web):
+    for routes in (ask, openai, citations, search, ingest, jobs, sources, pages, verify, health, web):
         app.include_router(routes.router)
     return app
 

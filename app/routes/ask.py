@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Coroutine, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
-from typing import Any, TypeVar
+from typing import Any
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import StreamingResponse
 
 from app.answering import Answer, AnswerEvent, Draft, Retrieved
+from app.routes.asking import CLIENT_CLOSED_REQUEST, query_for, unless_gone, whole_answer
 from app.routes.problems import problems
 from app.routes.sse import EVENT_STREAM, HEADERS, event, failure_event
 from app.schemas import AskRequest, AskResponse, HitBody
 from app.state import CurrentService, Service
-from corpus.errors import FootnoteError, InvalidInput
+from corpus.errors import FootnoteError
 from corpus.search import SearchQuery
 
 router = APIRouter(prefix="/v1", tags=["ask"])
-T = TypeVar("T")
-
-DISCONNECT_POLL_S = 0.25
-CLIENT_CLOSED_REQUEST = 499  # nginx' word for it: nobody reads it, but the log does
 
 
 @router.post(
@@ -36,41 +32,11 @@ async def ask(body: AskRequest, service: CurrentService, request: Request) -> An
     With `stream`, server-sent events: `retrieval` (the hits), `token` (drafts: what the model writes, not yet checked),
     `citations`, and `done` (the whole checked answer, as without `stream`); or `error`.
     """
-    limit = service.settings.answer.max_question_chars
-    if len(body.question) > limit:
-        raise InvalidInput(f"The question has {len(body.question)} characters; at most {limit} are allowed. Ask a shorter one.")
-    if any(len(earlier) > limit for earlier in body.history):
-        raise InvalidInput(
-            f"A question of the history has over {limit} characters; at most {limit} are allowed. Leave it out or shorten it."
-        )
-    collection = await service.pages.collection_id(body.collection)
-    query = SearchQuery(
-        text=body.question, collection_id=collection, url_prefix=body.filters.url_prefix, language=body.filters.language
-    )
+    query = await query_for(service, body.question, collection=body.collection, filters=body.filters, history=body.history)
     if body.stream:
         return StreamingResponse(_events(service, query, body.history), media_type=EVENT_STREAM, headers=HEADERS)
-    answer = await _unless_gone(request, _answer(service, query, body.history))
+    answer = await unless_gone(request, whole_answer(service, query, body.history))
     return AskResponse.of(answer) if answer else Response(status_code=CLIENT_CLOSED_REQUEST)
-
-
-async def _answer(service: Service, query: SearchQuery, history: Sequence[str]) -> Answer:
-    async with aclosing(service.answerer.ask(query, history=history)) as events:
-        answer = [e async for e in events][-1]
-    assert isinstance(answer, Answer)
-    return answer
-
-
-async def _unless_gone(request: Request, work: Coroutine[Any, Any, T]) -> T | None:
-    """What ``work`` gives; None if the client hangs up before: then it is cancelled, for others wait for the model."""
-    task = asyncio.ensure_future(work)
-    try:
-        while not (await asyncio.wait([task], timeout=DISCONNECT_POLL_S))[0]:
-            if await request.is_disconnected():
-                return None
-        return task.result()
-    finally:
-        task.cancel()
-        await asyncio.wait([task])
 
 
 async def _events(service: Service, query: SearchQuery, history: Sequence[str]) -> AsyncIterator[bytes]:

@@ -10,6 +10,7 @@ from fastapi.sse import format_sse_event
 from corpus.errors import FootnoteError
 
 EVENT_STREAM = "text/event-stream"
+KEEP_ALIVE = b": working\n\n"  # a comment, which readers pass over
 HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 
 # No line breaks to the standard, but to clients that split lines as Python does.
