@@ -44,6 +44,11 @@ export function clipped(text, most) {
   return points.length > most ? `${points.slice(0, most - 1).join("")}…` : text;
 }
 
+/** Without fences and empty lines, where a text is shown to be recognised and not to be quoted. */
+export function plain(text) {
+  return text.replace(/^```.*$/gm, "").replace(/\n{2,}/g, "\n");
+}
+
 /** snake_case words of the API, for people. */
 export function words(name) {
   return String(name).replaceAll("_", " ");

@@ -5,6 +5,9 @@ import { askKey } from "./components/dialog.js";
 import { startRouter } from "./router.js";
 import { chosenTheme, chooseTheme } from "./store.js";
 import { askView } from "./views/ask.js";
+import { inspectView } from "./views/inspect.js";
+import { pagesView } from "./views/pages.js";
+import { sourcesView } from "./views/sources.js";
 
 const THEMES = ["system", "light", "dark"];
 const STARTING_POLL_MS = 1500;
@@ -49,5 +52,8 @@ startRouter({
   nav: document.getElementById("views"),
   views: {
     "": askView(),
+    sources: sourcesView(),
+    pages: pagesView(),
+    inspect: inspectView(),
   },
 });

@@ -2,7 +2,7 @@
 
 import { slice } from "../codepoints.js";
 import { freshId, h } from "../dom.js";
-import { dateTime } from "../format.js";
+import { dateTime, plain } from "../format.js";
 import { outLink, shownUrl, viewLink } from "../links.js";
 import { attachPopover } from "./popover.js";
 
@@ -52,11 +52,6 @@ function surroundings(citation, passages) {
     before: plain(slice(passage.text, Math.max(0, from - AROUND), from).replace(/^\S*\s/, "")),
     after: plain(slice(passage.text, to, to + AROUND).replace(/\s\S*$/, " ")),
   };
-}
-
-/** Without fences and empty lines: the surroundings are shown to recognise the place, not to be quoted. */
-function plain(text) {
-  return text.replace(/^```.*$/gm, "").replace(/\n{2,}/g, "\n");
 }
 
 function place(citation) {

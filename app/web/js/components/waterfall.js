@@ -4,8 +4,8 @@ import { freshId, h, svg } from "../dom.js";
 import { milliseconds } from "../format.js";
 
 const WIDTH = 640;
-const LABEL = 104;
-const VALUE = 72;
+const LABEL = 112;
+const VALUE = 84;
 const ROW = 26;
 
 // What stands at the same place begins together: the words are looked up while the question is embedded and searched.

@@ -9,6 +9,8 @@ import { viewLink } from "../links.js";
 import { chosenCollection, loadThread, saveThread } from "../store.js";
 import { Turn } from "./turn.js";
 
+const MAX_HISTORY = 20; // questions that a follow-up may lean on; the service takes no more
+
 export function askView() {
   let view = null;
   return {
@@ -92,9 +94,10 @@ class Ask {
     this.thread.append(turn.element);
     this.running = new AbortController();
     this.arrange();
-    turn.element.scrollIntoView({ block: "start" });
+    if (turn.element.previousSibling) turn.element.scrollIntoView({ block: "start" });
     const prefix = this.prefix.value.trim();
-    const body = { question, collection: chosenCollection(), filters: prefix ? { url_prefix: prefix } : {} };
+    const history = this.turns.slice(-MAX_HISTORY).map((earlier) => earlier.question);
+    const body = { question, history, collection: chosenCollection(), filters: prefix ? { url_prefix: prefix } : {} };
     const answer = await turn.answered(api.ask(body, this.running.signal), () => this.again(turn));
     this.running = null;
     if (answer) {
@@ -125,6 +128,7 @@ class Ask {
   arrange() {
     const isEmpty = !this.thread.hasChildNodes();
     this.element.classList.toggle("is-empty", isEmpty);
+    this.input.placeholder = isEmpty ? "" : "Ask another question";
     this.stop.hidden = !this.running;
     this.submit.hidden = Boolean(this.running);
     this.clear.hidden = isEmpty || Boolean(this.running);

@@ -70,6 +70,7 @@ export class Turn {
     show(this.body,
       h("p", { class: `state state-${answer.state in STATES ? answer.state : "other"}` },
         h("strong", {}, word), h("span", { class: "meaning" }, meaning)),
+      answer.rewritten_question && h("p", { class: "remark" }, "Understood as: ", h("bdi", {}, answer.rewritten_question)),
       this.statements(answer),
       answer.notes.map((note) => h("p", { class: "remark" }, note)),
       answer.nearest.length > 0 && nearest(answer.nearest),
@@ -96,7 +97,7 @@ export class Turn {
     const total = answer.timings_ms.total;
     return h("div", { class: "turn-foot" },
       answer.state !== "abstained" && button("Copy with footnotes", () => copy(asText(this.question, answer)), { class: "quiet" }),
-      viewLink("inspect", { q: this.question, collection: chosenCollection() }, {}, "Why these results?"),
+      viewLink("inspect", { q: answer.rewritten_question ?? this.question, collection: chosenCollection() }, {}, "Why these results?"),
       h("details", {},
         h("summary", {}, total === undefined ? "Time" : `Took ${milliseconds(total)}`),
         waterfall(answer.timings_ms),
