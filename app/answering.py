@@ -14,7 +14,7 @@ from app.evidence import EvidenceFinder, Sentence, overlap, with_following
 from app.followups import FollowUps
 from app.llm.base import LanguageModel, Piece
 from app.prompts import chat_prompt, completion_prompt, passages_around
-from app.reranker import MaxSimReranker
+from app.reranker import Reranker
 from app.support import SupportJudge, split_claims
 from corpus.errors import InvalidInput, Overloaded, Unavailable
 from corpus.model import Hit
@@ -95,7 +95,7 @@ class Answerer:
         self,
         *,
         searcher: Searcher,
-        reranker: MaxSimReranker | None,
+        reranker: Reranker | None,
         evidence: EvidenceFinder,
         checker: CitationChecker,
         model: LanguageModel | None,

@@ -12,8 +12,10 @@ import asyncio
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from app.reranker import max_sim
-from corpus.embedding import Embedder, Float32
+from corpus.embedding import Embedder, Embedding, Float32
 from corpus.model import Chunk
 from corpus.search import SearchResult
 from corpus.sentences import sentence_spans
@@ -47,15 +49,17 @@ class EvidenceFinder:
         if result.query_embedding is None:
             return []
         sentences = distinct_sentences([hit.chunk for hit in result.hits])
-        scores = await asyncio.to_thread(self._score, result.query_embedding.tokens, sentences)
+        scores = await asyncio.to_thread(self._score, result.query_embedding, sentences)
         scored = [replace(sentence, score=score) for sentence, score in zip(sentences, scores, strict=True)]
         return sorted(scored, key=lambda s: (-s.score, s.chunk.page_id, s.start))
 
-    def _score(self, question: Float32, sentences: Sequence[Sentence]) -> list[float]:
-        chunks = self._tokens.load(list({sentence.chunk.id for sentence in sentences}))
-        of_chunk = {chunk_id: max_sim(question, tokens) for chunk_id, tokens in chunks.items()}
+    def _score(self, question: Embedding, sentences: Sequence[Sentence]) -> list[float]:
         embeddings = self._embedder.embed_passages([_in_context(sentence) for sentence in sentences])
-        of_sentence = [max_sim(question, embedding.tokens) for embedding in embeddings]
+        if not any(len(embedding.tokens) for embedding in embeddings):  # the embedder knows no token vectors
+            return [_cosine(question.vector, embedding.vector) for embedding in embeddings]
+        chunks = self._tokens.load(list({sentence.chunk.id for sentence in sentences}))
+        of_chunk = {chunk_id: max_sim(question.tokens, tokens) for chunk_id, tokens in chunks.items()}
+        of_sentence = [max_sim(question.tokens, embedding.tokens) for embedding in embeddings]
         # A chunk deleted from the token store a moment ago leaves its sentences to their own score.
         return [(own + of_chunk.get(s.chunk.id, own)) / 2 for s, own in zip(sentences, of_sentence, strict=True)]
 
@@ -89,6 +93,10 @@ def with_following(sentence: Sentence, sentences: Iterable[Sentence]) -> Sentenc
 def overlap(one: Sentence, other: Sentence) -> bool:
     """Whether two places of the pages share any text."""
     return one.chunk.page_id == other.chunk.page_id and one.start < other.end and other.start < one.end
+
+
+def _cosine(one: Float32, other: Float32) -> float:
+    return float(one @ other / max(float(np.linalg.norm(one) * np.linalg.norm(other)), 1e-12))
 
 
 def _in_context(sentence: Sentence) -> str:

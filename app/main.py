@@ -94,8 +94,6 @@ async def _run(
                 readiness.degraded.append("no language model: answers are quotes")
             elif lack := await service.model.lacks():
                 readiness.degraded.append(lack)
-            if service.reranker is None:
-                readiness.degraded.append("no reranker: hits come in the order of the first stage")
             readiness.state = "ready"
             readiness.report("ready")
             readiness.settled.set()

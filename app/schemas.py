@@ -91,7 +91,7 @@ class SearchRequest(Request):
     mode: SearchMode = SearchMode.HYBRID
     limit: int = Field(10, ge=1, le=1000)
     filters: Filters = Field(default_factory=Filters)
-    rerank: bool = Field(True, description="Rerank by late interaction, where the service has it switched on.")
+    rerank: bool = Field(True, description="Rerank, where the service has a reranker (search.reranker).")
     explain: bool = Field(False, description="Show each stage's rank and score, and the time each stage took.")
 
 
@@ -387,6 +387,7 @@ class ReadinessBody(BaseModel):
     degraded: list[str]
     version: str
     embedder: str | None = None
+    reranker: str | None = None
     model: dict[str, Any] | None = None
     pages: int | None = None
     chunks: int | None = None

@@ -14,11 +14,12 @@ from fastapi import Depends, Request
 
 from app.answering import Answerer
 from app.citations import CitationChecker
+from app.cross_encoder import CrossEncoderReranker
 from app.evidence import EvidenceFinder
 from app.llm.base import LanguageModel
 from app.llm.llamacpp import LlamaCppModel, find_model
 from app.llm.openai_compatible import OpenAiModel
-from app.reranker import MaxSimReranker
+from app.reranker import MaxSimReranker, Reranker
 from corpus.database import Database
 from corpus.errors import Unavailable
 from corpus.generations import GenerationWriter
@@ -47,7 +48,7 @@ class Service:
     jobs: Jobs
     sources: Sources
     searcher: Searcher
-    reranker: MaxSimReranker | None
+    reranker: Reranker | None
     model: LanguageModel | None
     answerer: Answerer
     verifier: Verifier
@@ -93,18 +94,23 @@ async def open_service(
         model = await loading_model
         if model is not None:
             stack.push_async_callback(model.close)
-        yield _assemble(settings, corpus, database=database, queue=queue, model=model)
+        readiness.report("loading the reranker")
+        reranker = await asyncio.to_thread(_load_reranker, settings, corpus, readiness.degraded)
+        yield _assemble(settings, corpus, database=database, queue=queue, model=model, reranker=reranker)
 
 
 def _assemble(
-    settings: Settings, corpus: Corpus, *, database: Database, queue: DBOSClient, model: LanguageModel | None
+    settings: Settings,
+    corpus: Corpus,
+    *,
+    database: Database,
+    queue: DBOSClient,
+    model: LanguageModel | None,
+    reranker: Reranker | None,
 ) -> Service:
     writer = GenerationWriter(database=database, index=corpus.index, embedder=corpus.embedder)
     pages = Pages(database=database, writer=writer)
     searcher = Searcher(database=database, index=corpus.index, embedder=corpus.embedder, settings=settings.search)
-    reranker = (
-        MaxSimReranker(tokens=corpus.index.tokens, weight=settings.search.rerank_weight) if settings.search.rerank else None
-    )
     answerer = Answerer(
         searcher=searcher,
         reranker=reranker,
@@ -126,6 +132,29 @@ def _assemble(
         rebuilt_at_start=corpus.rebuilt_chunks,
     )
     return Service(settings, corpus, database, pages, jobs, sources, searcher, reranker, model, answerer, verifier)
+
+
+def _load_reranker(settings: Settings, corpus: Corpus, degraded: list[str]) -> Reranker | None:
+    """As ``search.reranker`` says. What is configured and can't be had is an error, never a quiet fallback."""
+    search = settings.search
+    if search.reranker == "none":
+        degraded.append("no reranker: hits come in the order of the first stage")
+        return None
+    if search.reranker != "maxsim":
+        return CrossEncoderReranker.load(
+            name=search.reranker,
+            models_dir=corpus.directory.models,
+            device=settings.index.device,
+            dtype=settings.index.dtype,
+            weight=search.rerank_weight,
+            batch_size=search.rerank_batch_size,
+        )
+    if not len(corpus.embedder.embed_query("token").tokens):
+        degraded.append(
+            f"no reranker: {corpus.embedder.stamp.name} has no token vectors for maxsim. Set search.reranker to a cross-encoder"
+        )
+        return None
+    return MaxSimReranker(tokens=corpus.index.tokens, weight=search.rerank_weight)
 
 
 def _load_model(settings: Settings) -> LanguageModel | None:

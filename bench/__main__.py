@@ -70,7 +70,7 @@ def measure_all(arguments: argparse.Namespace, results: Results, work: Path) -> 
     """First start and crawl; encode alone; then, beside the restarted service, search and generation."""
     data_dir = work / "data"
     settings = load_settings(data_dir=data_dir)
-    folder = str(model_folder(settings.index.embedder))
+    folder = str(model_folder(settings.index.embedder, models_dir=settings.data_dir / "models"))
     device = None if settings.index.device == "auto" else settings.index.device
 
     with Site(arguments.site, pages=arguments.pages) as site:

@@ -30,6 +30,7 @@ class PromptBuilder:
 
     def build(self, *, question: str, hits: Sequence[dict[str, Any]], budget_tokens: int, style: str) -> Body:
         result = SearchResult(
+            text=question,
             hits=[Hit(chunk=_chunk(hit), score=hit["score"]) for hit in hits],
             query_embedding=self._embedder.embed_query(question),
         )

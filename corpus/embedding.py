@@ -6,10 +6,12 @@ token vectors. Importing this module loads neither torch nor a model; :meth:`Sen
 
 from __future__ import annotations
 
+import math
 import string
 import threading
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -17,15 +19,20 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from corpus.errors import ModelMissing, StartupError
-from corpus.weights import MINILM, MINILM_SHA256, model_folder, weights_revision
+from corpus.weights import E5, MINILM, MINILM_SHA256, model_folder, weights_revision
 
 Float32 = NDArray[np.float32]
+BUILT_IN = (MINILM, E5)
+# Under which names models keep what a question and a passage are to be led in with.
+QUERY_PROMPTS = ("query", "search_query", "retrieval.query")
+PASSAGE_PROMPTS = ("document", "passage", "corpus", "search_document", "retrieval.passage")
+UNLIMITED_TOKENS = 8192  # for models that have no limit of their own
 
 
 @dataclass(frozen=True, slots=True)
 class Embedding:
-    """``vector``: shape (dimension,), unit length. ``tokens``: shape (tokens, dimension), each row of unit length,
-    special and punctuation tokens left out."""
+    """``vector``: shape (dimension,), unit length unless the model compares by dot product. ``tokens``: shape (tokens,
+    dimension), each row of unit length, special and punctuation tokens left out; none where the model has no token vectors."""
 
     vector: Float32
     tokens: Float32
@@ -82,7 +89,8 @@ class Embedder(Protocol):
 
 
 class SentenceTransformerEmbedder:
-    """Any sentence-transformers model from a local folder, in process."""
+    """Any sentence-transformers model from a local folder, in process. Prompts, input limit, dimension, and whether vectors are
+    compared by cosine or dot product are the model's own, as its folder says."""
 
     def __init__(self, *, model: Any, stamp: EmbedderStamp, batch_size: int) -> None:
         self._model = model
@@ -91,42 +99,51 @@ class SentenceTransformerEmbedder:
         self._lock = threading.Lock()
         self.stamp = stamp
         tokenizer = model.tokenizer
-        special = tokenizer.num_special_tokens_to_add(pair=False)
-        self.tokenizer = TokenOffsets(backend=tokenizer.backend_tokenizer, max_tokens=stamp.max_tokens, special_tokens=special)
-        self._skipped_ids = np.array(sorted(_skipped_token_ids(tokenizer)))
+        is_bare = isinstance(tokenizer, Tokenizer)  # a static embedding's: no special tokens, no token vectors
+        backend = tokenizer if is_bare else tokenizer.backend_tokenizer
+        special = 0 if is_bare else tokenizer.num_special_tokens_to_add(pair=False)
+        self.tokenizer = TokenOffsets(backend=backend, max_tokens=stamp.max_tokens, special_tokens=special)
+        # Every passage begins with the model's prompt, whose tokens take room as special ones do.
+        self.tokenizer.special_tokens += len(self.tokenizer.offsets(stamp.passage_prompt))
+        self._skipped_ids = np.array([] if is_bare else sorted(_skipped_token_ids(tokenizer)))
 
     @classmethod
-    def load(cls, *, name: str, device: str = "auto", batch_size: int = 16) -> SentenceTransformerEmbedder:
-        """Load the model (seconds) from its folder.
+    def load(
+        cls,
+        *,
+        name: str,
+        models_dir: Path | None = None,
+        device: str = "auto",
+        dtype: str = "auto",
+        batch_size: int = 16,
+        query_prompt: str | None = None,
+        passage_prompt: str | None = None,
+    ) -> SentenceTransformerEmbedder:
+        """Load the model (seconds) from its folder. ``models_dir``: where pulled and unpacked models are. The prompts are the
+        model's own unless given.
 
         Raises:
-            ModelMissing: the weights aren't there, or aren't the ones the built-in name promises.
+            ModelMissing: the weights aren't there, or aren't the ones the built-in name promises, or can't be used here.
             StartupError: the device was asked for by name and isn't there.
         """
-        folder = model_folder(name)
+        folder = model_folder(name, models_dir=models_dir)
         revision = weights_revision(folder)
         if name == MINILM and revision != MINILM_SHA256:
             raise ModelMissing(
                 f"The installed weights of {MINILM} are not the expected ones (sha256 {revision}). Reinstall their package."
             )
-        import torch
-        from sentence_transformers import SentenceTransformer
-        from transformers.utils import logging as transformers_logging
-
-        transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-        if device.startswith("cuda") and not torch.cuda.is_available():
-            raise StartupError(f"index.device is {device!r}, but no CUDA device is available. Set it to auto or cpu.")
-        model = SentenceTransformer(
-            str(folder), device=None if device == "auto" else device, local_files_only=True, trust_remote_code=False
-        ).eval()
+        model = _load_model(folder, device=device, dtype=dtype)
+        similarity = str(model.similarity_fn_name or "cosine")
+        if similarity not in ("cosine", "dot"):
+            raise ModelMissing(f"The embedder {name} compares vectors by {similarity}; Footnote's index does by cosine or dot.")
         stamp = EmbedderStamp(
-            name=name if name == MINILM else folder.name,
+            name=name if name in BUILT_IN else folder.name,
             revision=revision,
             dimension=int(model.get_embedding_dimension() or 0),
-            max_tokens=int(model.max_seq_length or 512),
-            normalised=True,
-            query_prompt=model.prompts.get("query") or "",
-            passage_prompt=model.prompts.get("document") or model.prompts.get("passage") or "",
+            max_tokens=UNLIMITED_TOKENS if math.isinf(model.max_seq_length or math.inf) else int(model.max_seq_length),
+            normalised=similarity == "cosine",
+            query_prompt=_first(model.prompts, QUERY_PROMPTS) if query_prompt is None else query_prompt,
+            passage_prompt=_first(model.prompts, PASSAGE_PROMPTS) if passage_prompt is None else passage_prompt,
         )
         return cls(model=model, stamp=stamp, batch_size=batch_size)
 
@@ -153,24 +170,71 @@ class SentenceTransformerEmbedder:
         embeddings: list[Embedding | None] = [None] * len(texts)
         for begin in range(0, len(order), self._batch_size):
             batch = order[begin : begin + self._batch_size]
-            for index, embedding in zip(batch, self._forward([prompt + texts[i] for i in batch]), strict=True):
+            for index, embedding in zip(batch, self._forward([texts[i] for i in batch], prompt), strict=True):
                 embeddings[index] = embedding
         return [embedding for embedding in embeddings if embedding is not None]
 
-    def _forward(self, texts: list[str]) -> list[Embedding]:
+    def _forward(self, texts: list[str], prompt: str) -> list[Embedding]:
         import torch
         from torch.nn.functional import normalize
 
         with torch.inference_mode():
             with self._lock:
-                features = self._model.preprocess(texts)
+                features = self._model.preprocess(texts, prompt=prompt or None)
             features = {k: v.to(self._model.device) if hasattr(v, "to") else v for k, v in features.items()}
-            ids, mask = features["input_ids"].cpu().numpy(), features["attention_mask"].cpu().numpy()
             output = self._model(features)
-            vectors = normalize(output["sentence_embedding"].float(), dim=-1).cpu().numpy()
+            # Matryoshka models say how many of their dimensions are to be kept.
+            sentences = output["sentence_embedding"].float()[:, : self.stamp.dimension]
+            vectors = (normalize(sentences, dim=-1) if self.stamp.normalised else sentences).cpu().numpy()
+            if "token_embeddings" not in output:
+                none = np.zeros((0, self.stamp.dimension), dtype=np.float32)
+                return [Embedding(vector=vector, tokens=none) for vector in vectors]
             tokens = normalize(output["token_embeddings"].float(), dim=-1).cpu().numpy()
+        ids, mask = features["input_ids"].cpu().numpy(), features["attention_mask"].cpu().numpy()
         keep = (mask == 1) & ~np.isin(ids, self._skipped_ids)
+        keep &= np.cumsum(mask, axis=1) > int(features.get("prompt_length", 0))  # the prompt is no part of the text
         return [Embedding(vector=v, tokens=t[k]) for v, t, k in zip(vectors, tokens, keep, strict=True)]
+
+
+def usable_device(device: str, *, setting: str) -> str | None:
+    """The device to name to sentence-transformers; None lets it take a GPU where one is there. Raises: StartupError."""
+    import torch
+
+    if device.startswith("cuda") and not torch.cuda.is_available():
+        raise StartupError(f"{setting} is {device!r}, but no CUDA device is available. Set it to auto or cpu.")
+    return None if device == "auto" else device
+
+
+def torch_dtype(dtype: str, *, device: str | None) -> Any:
+    """What to compute in. ``auto``: as the weights were saved where there is a GPU, else float32, for a CPU is slow at less."""
+    import torch
+
+    if dtype != "auto":
+        return getattr(torch, dtype)
+    on_gpu = torch.cuda.is_available() or torch.backends.mps.is_available()
+    return "auto" if (device is None and on_gpu) or (device or "cpu") != "cpu" else torch.float32
+
+
+def _load_model(folder: Path, *, device: str, dtype: str) -> Any:
+    from sentence_transformers import SentenceTransformer
+    from transformers.utils import logging as transformers_logging
+
+    transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    usable = usable_device(device, setting="index.device")
+    try:
+        return SentenceTransformer(
+            str(folder),
+            device=usable,
+            local_files_only=True,
+            trust_remote_code=False,
+            model_kwargs={"dtype": torch_dtype(dtype, device=usable), "use_safetensors": True},
+        ).eval()
+    except (OSError, ValueError, KeyError) as exc:  # what transformers raises for a folder that it can't make sense of
+        raise ModelMissing(f"The model folder {folder} can't be loaded: {exc}") from exc
+
+
+def _first(prompts: dict[str, str], names: Sequence[str]) -> str:
+    return next((prompts[name] for name in names if prompts.get(name)), "")
 
 
 def _skipped_token_ids(tokenizer: Any) -> set[int]:

@@ -7,6 +7,7 @@ import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 from corpus.bm25 import TantivyIndex
 from corpus.database import Database, sqlite_url, utc_now
@@ -56,7 +57,7 @@ async def open_corpus(settings: Settings, *, report: Callable[[str], None] = lam
         database = await stack.enter_async_context(Database(url=sqlite_url(directory.database)))
         await database.migrate()
         report("loading the embedder")
-        embedder = await asyncio.to_thread(load_embedder, settings.index)
+        embedder = await asyncio.to_thread(load_embedder, settings.index, models_dir=directory.models)
         await check_stamp(database, make_stamp(embedder.stamp, settings.index))
         report("opening the indexes")
         index = await asyncio.to_thread(open_index, directory, embedder.stamp.dimension)
@@ -79,8 +80,25 @@ async def open_corpus(settings: Settings, *, report: Callable[[str], None] = lam
         yield Corpus(settings=settings, directory=directory, embedder=embedder, index=index, rebuilt_chunks=rebuilt)
 
 
-def load_embedder(settings: IndexSettings) -> SentenceTransformerEmbedder:
-    return SentenceTransformerEmbedder.load(name=settings.embedder, device=settings.device, batch_size=settings.embed_batch_size)
+def load_embedder(settings: IndexSettings, *, models_dir: Path) -> SentenceTransformerEmbedder:
+    """Raises: ModelMissing, StartupError, StorageFull."""
+    embedder = SentenceTransformerEmbedder.load(
+        name=settings.embedder,
+        models_dir=models_dir,
+        device=settings.device,
+        dtype=settings.dtype,
+        batch_size=settings.embed_batch_size,
+        query_prompt=settings.query_prompt,
+        passage_prompt=settings.passage_prompt,
+    )
+    if settings.chunk_max_tokens > embedder.stamp.max_tokens:
+        log.warning(
+            "index.chunk_max_tokens is %d, but %s takes in %d tokens: chunks are cut to that",
+            settings.chunk_max_tokens,
+            embedder.stamp.name,
+            embedder.stamp.max_tokens,
+        )
+    return embedder
 
 
 def open_index(directory: DataDirectory, dimension: int) -> ChunkIndex:

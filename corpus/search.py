@@ -49,8 +49,10 @@ class SearchQuery:
 
 @dataclass(frozen=True, slots=True)
 class SearchResult:
-    """``hits`` in descending order of ``score``. ``timings_ms`` by stage; dense and lexical run side by side."""
+    """``hits`` in descending order of ``score``, for the question ``text``. ``timings_ms`` by stage; dense and lexical run side
+    by side."""
 
+    text: str
     hits: list[Hit]
     query_embedding: Embedding | None
     timings_ms: dict[str, float] = field(default_factory=dict)
@@ -86,7 +88,7 @@ class Searcher:
                 break
             before = await self._database.snapshot(visible_state)
         hits = _to_hits(chunks, fused=fused, dense=dense, lexical=lexical)
-        return SearchResult(hits=hits, query_embedding=embedding, timings_ms=timings)
+        return SearchResult(text=query.text, hits=hits, query_embedding=embedding, timings_ms=timings)
 
     async def _dense(
         self, query: SearchQuery, embedding: Embedding | None, candidates: int, timings: dict[str, float]

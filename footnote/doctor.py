@@ -23,7 +23,18 @@ from typing import TYPE_CHECKING
 
 from corpus.datadir import LEAST_FREE_BYTES, LITE_ADVISED_CHUNKS, DataDirectory
 from corpus.errors import FootnoteError, ModelMissing, StartupError
-from corpus.weights import GEMMA, GEMMA_MODULE, GEMMA_PACKAGE, MINILM, MINILM_PACKAGE, model_folder, package_folder
+from corpus.weights import (
+    E5,
+    E5_MODULE,
+    E5_PACKAGE,
+    GEMMA,
+    GEMMA_MODULE,
+    GEMMA_PACKAGE,
+    MINILM,
+    MINILM_PACKAGE,
+    model_folder,
+    package_folder,
+)
 from footnote.client import Client
 from footnote.connection import PROBE_TIMEOUT_S, is_locked, running_service
 
@@ -64,7 +75,8 @@ def examine() -> list[Finding]:
         return [*findings, Finding("settings", Status.MISSING, str(exc), "correct what is named")]
     findings.append(check_settings_sources())
     findings += check_data_directory(settings.data_dir)
-    findings += [check_embedder(settings), check_language_model(settings), check_gpu(), check_threads(settings)]
+    findings += [check_embedder(settings), check_reranker(settings), check_language_model(settings), check_gpu()]
+    findings += [check_threads(settings)]
     findings += check_browser(settings)
     findings += check_service(settings)
     return findings
@@ -125,10 +137,10 @@ def check_data_directory(path: Path) -> Iterator[Finding]:
 def check_embedder(settings: Settings) -> Finding:
     name = settings.index.embedder
     try:
-        folder = model_folder(name)
+        folder = _folder_without_unpacking(name, models_dir=settings.data_dir / "models")
     except ModelMissing as exc:
-        remedy = f"pip install {MINILM_PACKAGE}" if name == MINILM else "correct index.embedder"
-        return Finding("embedder", Status.MISSING, exc.message, remedy)
+        remedies = {MINILM: f"pip install {MINILM_PACKAGE}", E5: f"pip install '{E5_PACKAGE}'"}
+        return Finding("embedder", Status.MISSING, exc.message, remedies.get(name, "correct index.embedder"))
     asked = settings.index.device
     cuda = has_nvidia() and not _is_cpu_build()
     if asked.startswith("cuda") and not cuda:
@@ -137,6 +149,26 @@ def check_embedder(settings: Settings) -> Finding:
         return Finding("embedder", Status.OK, f"{name} on {asked}, as index.device says ({folder})")
     where = "on cuda, as an NVIDIA driver and a CUDA build of torch are here" if cuda else f"on the cpu, as {_why_no_cuda()}"
     return Finding("embedder", Status.OK, f"{name} {where} ({folder})")
+
+
+def _folder_without_unpacking(name: str, *, models_dir: Path) -> Path:
+    """Raises: ModelMissing."""
+    if name == E5:
+        return package_folder(E5_MODULE, package=f"'{E5_PACKAGE}'", purpose=f"the embedder {E5}")
+    return model_folder(name, models_dir=models_dir)
+
+
+def check_reranker(settings: Settings) -> Finding:
+    name = settings.search.reranker
+    if name == "none":
+        return Finding("reranker", Status.WARN, "none (search.reranker): hits keep the order of the first stage")
+    if name == "maxsim":
+        return Finding("reranker", Status.OK, "maxsim over the embedder's token vectors")
+    try:
+        folder = model_folder(name, models_dir=settings.data_dir / "models", setting="search.reranker")
+    except ModelMissing as exc:
+        return Finding("reranker", Status.MISSING, exc.message, "correct search.reranker; maxsim needs no further weights")
+    return Finding("reranker", Status.OK, f"the cross-encoder {name} ({folder}), where the embedder runs")
 
 
 def check_language_model(settings: Settings) -> Finding:

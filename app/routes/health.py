@@ -30,6 +30,7 @@ async def readyz(request: Request, response: Response) -> ReadinessBody:
     return body.model_copy(
         update={
             "embedder": service.corpus.embedder.stamp.name,
+            "reranker": service.reranker.name if service.reranker else None,
             "model": asdict(service.model.facts) if service.model else None,
             "pages": counts["pages"],
             "chunks": counts["chunks"],

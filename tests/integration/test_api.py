@@ -782,7 +782,7 @@ async def test_without_model_and_reranker_it_is_ready_and_says_what_is_missing(
     settings: Settings, fake_embedder: FakeEmbedder
 ) -> None:
     readiness = Readiness()
-    settings = settings.model_copy(update={"search": settings.search.model_copy(update={"rerank": False})})
+    settings = settings.model_copy(update={"search": settings.search.model_copy(update={"reranker": "none"})})
     app = create_app(settings, readiness=readiness)
     with patch("corpus.opening.load_embedder", return_value=fake_embedder):
         async with app.router.lifespan_context(app):

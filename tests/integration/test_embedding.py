@@ -172,7 +172,7 @@ def test_a_device_that_is_not_there_is_refused(monkeypatch: pytest.MonkeyPatch) 
 
 @pytest.mark.parametrize("name", ["no-such-folder", "sentence-transformers/all-mpnet-base-v2"])
 def test_a_model_that_is_no_folder_is_refused_and_never_downloaded(name: str) -> None:
-    with pytest.raises(ModelMissing, match="is not a folder"):
+    with pytest.raises(ModelMissing, match="footnote models pull"):
         model_folder(name)
 
 
@@ -192,6 +192,6 @@ def test_a_model_folder_without_safetensors_is_refused(tmp_path: Path) -> None:
 
 def test_weights_that_are_not_the_promised_ones_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "model.safetensors").write_bytes(b"tampered with")
-    monkeypatch.setattr("corpus.embedding.model_folder", lambda _: tmp_path)
+    monkeypatch.setattr("corpus.embedding.model_folder", lambda _, **__: tmp_path)
     with pytest.raises(ModelMissing, match="not the expected ones"):
         SentenceTransformerEmbedder.load(name=MINILM, device="cpu")
