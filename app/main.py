@@ -10,10 +10,13 @@ from contextlib import asynccontextmanager, suppress
 from importlib.metadata import version
 
 from fastapi import FastAPI
+from starlette.middleware.cors import CORSMiddleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
+from starlette.routing import Route
 
 from app.errors import BodyLimit, install_error_handlers
-from app.routes import ask, citations, health, ingest, jobs, openai, pages, search, sources, verify, web
+from app.routes import ask, citations, health, ingest, jobs, mcp, openai, pages, search, sources, verify, web
+from app.routes.origins import OriginCheck
 from app.state import Companion, Readiness, open_service
 from app.web_bundle import load_bundle
 from corpus.settings import ServerSettings, Settings
@@ -35,13 +38,15 @@ def create_app(
     failed, with the reason in ``readiness.error``.
     """
     state = readiness or Readiness()
+    mcp_door = mcp.McpDoor(version=version("footnote-rag"))
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         stopping = asyncio.Event()
         running = asyncio.create_task(_run(settings, companions, state, stopping, on_failed_start))
         try:
-            yield
+            async with mcp_door.open():
+                yield
         finally:
             state.state, state.stage, state.service = "stopping", "stopping", None
             stopping.set()
@@ -59,11 +64,15 @@ def create_app(
     app.add_middleware(BodyLimit, max_bytes=settings.server.max_body_bytes)
     app.state.readiness = state
     app.state.web = load_bundle()
+    if origins := settings.server.allowed_origins:
+        app.add_middleware(CORSMiddleware, allow_origins=origins, allow_methods=["*"], allow_headers=["*"])
+    app.add_middleware(OriginCheck, allowed=origins)
     # A page that a name of its own resolves to this address (DNS rebinding) must not speak to us in its visitor's browser.
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=allowed_hosts(settings.server))
     install_error_handlers(app)
     for routes in (ask, openai, citations, search, ingest, jobs, sources, pages, verify, health, web):
         app.include_router(routes.router)
+    app.router.routes.append(Route("/mcp", mcp_door))
     return app
 
 

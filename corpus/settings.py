@@ -43,6 +43,11 @@ class ServerSettings(Section):
         description="Host names that requests may be addressed to (*.example.com for all below). Default: loopback's own names, "
         "or any where server.host is no loopback address.",
     )
+    allowed_origins: StringList = Field(
+        default_factory=list,
+        description="Web pages of other origins that may use the service from their visitors' browsers, such as "
+        "https://wiki.example.com. Its own page always may.",
+    )
     max_body_bytes: int = Field(1_000_000, ge=1_000, description="Largest request body accepted.")
     shutdown_grace_s: float = Field(10.0, ge=0, le=600, description="How long open requests may finish after SIGTERM.")
 

@@ -19,6 +19,7 @@ CHATTY = (
     "httpcore",
     "httpx",
     "httpx2",
+    "mcp",
     "milvus_lite",
     "py.warnings",
     "pymilvus",

@@ -1,0 +1,159 @@
+"""The MCP server, through the SDK's own client: over streamable HTTP in both of its ways, and over stdio."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import httpx2
+import pytest
+from mcp import Client, StdioServerParameters
+
+from corpus.settings import Settings
+from tests.fakes import FakeEmbedder, FakeModel
+from tests.running import Running, running, until
+
+TOWER = "The tower is 330 metres tall and was finished in 1889."
+QUESTION = "How tall is the tower?"
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def api(tmp_path_factory: pytest.TempPathFactory, fake_embedder: FakeEmbedder, empty_queue: Path) -> Iterator[Running]:
+    settings = Settings(data_dir=tmp_path_factory.mktemp("mcp"), answer={"max_question_chars": 500})
+    with running(settings, embedder=fake_embedder, queue=empty_queue) as api:
+        api.pages["tower"] = api.put("https://a.example/tower", TOWER, title="Tower")
+        api.pages["long"] = api.put("https://a.example/long", *["word " * 3000] * 3, title="Long", collection="long")
+        yield api
+
+
+@asynccontextmanager
+async def connected(api: Running, way: str) -> AsyncIterator[Client]:
+    if way == "stdio":
+        environment = {"PYTHONPATH": str(ROOT), "HOME": os.environ.get("HOME", "/")}
+        command = StdioServerParameters(
+            command=sys.executable, args=["-m", "footnote", "--url", api.url, "mcp"], env=environment, cwd=ROOT
+        )
+        async with Client(command, read_timeout_seconds=60) as client:
+            yield client
+    else:
+        async with Client(f"{api.url}/mcp", mode=way, read_timeout_seconds=60) as client:
+            yield client
+
+
+@pytest.mark.parametrize("way", ["auto", "legacy", "stdio"])
+async def test_the_tools_answer_with_citations(api: Running, way: str) -> None:
+    api.model.say(TOWER)
+    async with connected(api, way) as client:
+        assert "checked against the stored page" in (client.instructions or "")
+        tools = {tool.name: tool for tool in (await client.list_tools()).tools}
+        assert set(tools) == {"ask", "search", "read_page", "ingest"}
+        assert all(tool.description and tool.output_schema for tool in tools.values())
+        assert (tools["ask"].annotations.read_only_hint, tools["ingest"].annotations.read_only_hint) == (True, False)
+
+        asked = await client.call_tool("ask", {"question": QUESTION})
+        assert not asked.is_error
+        answer = asked.structured_content
+        same = api.http.post("/v1/ask", json={"question": QUESTION}).json()
+        assert (answer["answer"], answer["citations"]) == (same["answer"], same["citations"])
+        [citation] = answer["citations"]
+        assert asked.content[0].text.splitlines() == [f"{TOWER} [1]", "", f"[1] Tower: “{TOWER}” {citation['url']}"]
+
+        found = (await client.call_tool("search", {"query": "tower", "limit": 1})).structured_content
+        assert [hit["page_id"] for hit in found["hits"]] == [api.pages["tower"]]
+
+        page = (await client.call_tool("read_page", {"page_id": citation["page_id"]})).structured_content
+        assert page["text"][citation["start"] : citation["end"]] == citation["quote"]
+        assert page["page"]["content_hash"] == citation["content_hash"]
+
+        taken = (await client.call_tool("ingest", {"urls": ["https://a.example/new"]})).structured_content
+        job = api.http.get(taken["url"]).json()
+        assert (job["state"], job["spec"]["urls"]) == ("queued", ["https://a.example/new"])
+        api.http.post(f"{taken['url']}/cancel")
+
+
+async def test_a_long_page_is_read_in_parts(api: Running) -> None:
+    async with connected(api, "auto") as client:
+        text, start = "", 0
+        while start is not None:
+            arguments = {"url": "https://a.example/long#:~:text=word", "collection": "long", "start": start}
+            part = (await client.call_tool("read_page", arguments)).structured_content
+            assert part["start"] == len(text)
+            text, start = text + part["text"], part["next"]
+    assert text == api.http.get(f"/v1/pages/{api.pages['long']}").json()["text"]
+
+
+@pytest.mark.parametrize(
+    ("tool", "arguments", "said"),
+    [
+        ("ask", {"question": "Why?", "collection": "unknown"}, "no collection 'unknown'"),
+        ("ask", {"question": "x" * 501}, "at most 500"),
+        ("ask", {"question": "   "}, "question"),
+        ("search", {"query": "Why?", "limit": 0}, "limit"),
+        ("search", {"query": "Why?", "url_prefix": "x" * 3000}, "url_prefix"),
+        ("read_page", {}, "page_id or url"),
+        ("read_page", {"page_id": "0" * 32}, "no page"),
+        ("read_page", {"url": "https://a.example/none"}, "No page of"),
+        ("ingest", {"urls": ["ftp://a.example/"]}, "http"),
+        ("ingest", {"urls": []}, "urls"),
+    ],
+)
+async def test_what_is_refused_is_told_in_words(api: Running, tool: str, arguments: dict[str, Any], said: str) -> None:
+    async with connected(api, "auto") as client:
+        result = await client.call_tool(tool, arguments)
+    assert result.is_error
+    assert said in result.content[0].text
+
+
+async def test_a_failure_inside_tells_nothing_of_the_inside(api: Running) -> None:
+    with patch.object(type(api.service.searcher), "search", side_effect=RuntimeError("secret detail")):
+        async with connected(api, "auto") as client:
+            result = await client.call_tool("search", {"query": "tower"})
+    assert result.is_error
+    assert "secret" not in str(result)
+
+
+@pytest.mark.parametrize("way", ["auto", "legacy"])
+async def test_a_client_that_gives_up_frees_the_model(api: Running, way: str) -> None:
+    hanging = FakeModel("One", slots=1, queue_limit=0, hangs=True)
+    with patch.object(api.service.answerer, "_model", hanging):
+        async with connected(api, way) as client:
+            asking = asyncio.create_task(client.call_tool("ask", {"question": QUESTION}))
+            await asyncio.to_thread(until, lambda: hanging.running == 1)
+            asking.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await asking
+        await asyncio.to_thread(until, lambda: hanging.running == 0)
+
+
+def test_a_web_page_of_another_origin_gets_nothing(api: Running) -> None:
+    """DNS rebinding by the Host, a stranger's page by the Origin: for /mcp as for all else."""
+    call = {"jsonrpc": "2.0", "id": 1, "method": "tools/list"}
+    accept = {"accept": "application/json, text/event-stream"}
+    for path, body in (("/mcp", call), ("/v1/search", {"query": "tower"})):
+        for origin in ("https://evil.example", "null", "http://127.0.0.1:1", api.url.replace("http://", "http://evil.example@")):
+            refused = api.http.post(path, json=body, headers=accept | {"origin": origin})
+            assert (refused.status_code, refused.json()["code"]) == (403, "forbidden_origin")
+        assert api.http.post(path, json=body, headers=accept | {"host": "evil.example"}).status_code == 400
+        assert api.http.post(path, json=body, headers=accept | {"origin": api.url}).status_code == 200
+
+
+def test_origins_that_are_named_may(settings: Settings) -> None:
+    from app.main import create_app
+
+    server = settings.server.model_copy(update={"allowed_origins": ["https://wiki.example"]})
+    app = create_app(settings.model_copy(update={"server": server}))
+
+    async def ask(origin: str) -> httpx2.Response:
+        async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://127.0.0.1") as http:
+            return await http.get("/healthz", headers={"origin": origin})
+
+    allowed = asyncio.run(ask("https://wiki.example"))
+    assert (allowed.status_code, allowed.headers["access-control-allow-origin"]) == (200, "https://wiki.example")
+    assert asyncio.run(ask("https://evil.example")).status_code == 403
