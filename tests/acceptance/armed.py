@@ -1,9 +1,9 @@
 """The real service, with a kill -9 armed at one passage of one function, and a server that forks such services quickly.
 
 Nothing of the service knows of this. ``python -m tests.acceptance.armed`` imports what the service imports (that takes most
-of a start), and then forks a process for each order that it reads from stdin; the fork wraps the named function, and runs
-``footnote serve`` as ``python -m footnote serve`` would. At the armed passage it notes the hit in a file and sends itself
-SIGKILL: no handler runs and nothing is flushed, as when the machine's memory runs out.
+of a start), and then forks a process for each order that it reads from stdin. The fork wraps the function that is named, if
+one is, and runs ``footnote serve`` as ``python -m footnote serve`` would. At the armed passage it notes the hit in a file and
+sends itself SIGKILL: no handler runs and nothing is flushed, as when the machine's memory runs out.
 
 A fork must not happen after threads were started or gRPC and torch were used, so the server only imports, and refuses to go
 on if an import has started a thread. What would start one is told not to in ``ENVIRONMENT``.
@@ -17,6 +17,7 @@ import importlib
 import inspect
 import json
 import os
+import select
 import signal
 import sys
 import threading
@@ -234,10 +235,10 @@ def _wrap(function: Callable[..., Any], pass_by: Callable[[str], None]) -> Calla
 
 
 def serve_forks() -> dict[str, Any]:
-    """Fork a process for each order, one at a time, and tell its end. Returns in the forks alone, with their order.
+    """Fork a process for each order, and tell when each ends. Returns in the forks alone, with their order.
 
-    Orders come as lines of JSON. Answers are ``{"pid": …}`` when it runs, ``{"status": …}`` (as of waitpid) when it has ended,
-    and ``{"left": […]}``, when asked with ``{"left": true}``: the processes that dead services left running.
+    Orders come as lines of JSON; ``{"pid": …}`` answers each, and once the fork has ended, ``{"pid": …, "status": …}`` (as of
+    waitpid) follows. ``{"left": true}`` is answered with ``{"left": […]}``: the processes that dead services left running.
     """
     _prctl(SET_PDEATHSIG, signal.SIGKILL)  # nobody outlives the test
     _prctl(SET_CHILD_SUBREAPER, 1)  # so that what a dead service leaves behind becomes ours
@@ -248,27 +249,35 @@ def serve_forks() -> dict[str, Any]:
     if len(threads) > 1:
         raise RuntimeError(f"an import has started threads ({threads}), so forking isn't safe")
     tell({"ready": True})
-    for line in sys.stdin:
+    forks: dict[int, int] = {}  # file descriptors that are readable once the process has ended, and its id
+    while True:
+        ready = select.select([sys.stdin, *forks], [], [])[0]
+        for fd in forks.keys() & set(ready):
+            pid = forks.pop(fd)
+            os.close(fd)
+            tell({"pid": pid, "status": os.waitpid(pid, 0)[1]})
+        if sys.stdin not in ready:
+            continue
+        line = sys.stdin.readline()  # whole, and the only one: who ordered waits for the answer
+        if not line:
+            sys.exit(0)
         order = json.loads(line)
         if "left" in order:
-            tell({"left": _left_behind()})
+            tell({"left": _left_behind(set(forks.values()))})
             continue
         pid = os.fork()
         if not pid:
+            for fd in forks:
+                os.close(fd)
             return order
+        forks[os.pidfd_open(pid)] = pid
         tell({"pid": pid})
-        tell({"status": os.waitpid(pid, 0)[1]})
-    sys.exit(0)
 
 
-def _left_behind() -> list[int]:
-    while True:
-        try:
-            if os.waitpid(-1, os.WNOHANG)[0] == 0:
-                break
-        except ChildProcessError:
-            return []
-    return [int(pid) for pid in Path("/proc/self/task", str(os.getpid()), "children").read_text().split()]
+def _left_behind(forks: set[int]) -> list[int]:
+    """Our children that we didn't fork, the dead among them buried."""
+    children = [int(pid) for pid in Path("/proc/self/task", str(os.getpid()), "children").read_text().split()]
+    return [pid for pid in children if pid not in forks and os.waitpid(pid, os.WNOHANG)[0] == 0]
 
 
 def _prctl(option: int, value: int) -> None:

@@ -19,16 +19,20 @@ from tests.acceptance.armed import ENVIRONMENT, Arm
 from tests.acceptance.service import START_TIMEOUT_S, ServiceProcess
 from tests.acceptance.sites import CHECKOUT
 
+ANSWER_TIMEOUT_S = 30.0
+READ_BYTES = 1 << 16
+
 
 class Died(Exception):
     """The service ended while it was asked something; whether it did it is unknown."""
 
 
 class ForkServer:
-    """The process that forks services (see ``armed.py``); a context manager. ``threads``: how many each may compute with."""
+    """The process that forks services (see ``armed.py``), each of which computes with one thread. A context manager."""
 
-    def __init__(self, *, threads: int = 1) -> None:
-        self._environment = ENVIRONMENT | {"OMP_NUM_THREADS": str(threads)}
+    def __init__(self) -> None:
+        self._ended: dict[int, int] = {}  # how processes ended, as of waitpid
+        self._unread = b""
 
     def __enter__(self) -> ForkServer:
         command = [sys.executable, "-m", "tests.acceptance.armed"]
@@ -37,13 +41,11 @@ class ForkServer:
         self._process = subprocess.Popen(
             command,
             cwd=CHECKOUT,
-            env=environment | self._environment | {"PYTHONPATH": pythonpath},
+            env=environment | ENVIRONMENT | {"PYTHONPATH": pythonpath},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            text=True,
-            bufsize=1,
         )
-        assert self._answer(START_TIMEOUT_S) == {"ready": True}
+        assert self._read(START_TIMEOUT_S) == {"ready": True}
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -54,35 +56,54 @@ class ForkServer:
         self._process.stdout.close()
 
     def fork(self, order: dict[str, Any]) -> int:
-        self._ask(order)
-        return int(self._answer(30.0)["pid"])
+        pid = int(self._ask(order)["pid"])
+        self._ended.pop(pid, None)  # of a dead one that had the same number
+        return pid
 
-    def status(self, timeout_s: float = 0.0) -> int | None:
+    def status(self, pid: int, timeout_s: float = 0.0) -> int | None:
         """How the forked process ended, as of waitpid; None if it hasn't yet."""
-        assert self._process.stdout is not None
-        if not select.select([self._process.stdout], [], [], timeout_s)[0]:
-            return None
-        return int(self._answer(1.0)["status"])
+        give_up_at = time.monotonic() + timeout_s
+        while pid not in self._ended and (answer := self._read(max(0.0, give_up_at - time.monotonic()))):
+            self._note(answer)
+        return self._ended.get(pid)
 
     def left_behind(self) -> list[int]:
         """Processes that dead services left running."""
-        self._ask({"left": True})
-        left: list[int] = self._answer(30.0)["left"]
+        left: list[int] = self._ask({"left": True})["left"]
         return left
 
-    def _ask(self, order: dict[str, Any]) -> None:
+    def _ask(self, order: dict[str, Any]) -> dict[str, Any]:
         assert self._process.stdin is not None
-        self._process.stdin.write(json.dumps(order) + "\n")
+        self._process.stdin.write(json.dumps(order).encode() + b"\n")
         self._process.stdin.flush()
+        while answer := self._read(ANSWER_TIMEOUT_S):
+            if "status" not in answer:
+                return answer
+            self._note(answer)
+        raise AssertionError(f"no answer from the fork server after {ANSWER_TIMEOUT_S:g} s")
 
-    def _answer(self, timeout_s: float) -> dict[str, Any]:
-        assert self._process.stdout is not None
-        ready = select.select([self._process.stdout], [], [], timeout_s)[0]
-        assert ready, f"no answer from the fork server after {timeout_s:g} s"
-        line = self._process.stdout.readline()
-        assert line, "the fork server has ended"
+    def _note(self, end: dict[str, Any]) -> None:
+        self._ended[int(end["pid"])] = int(end["status"])
+
+    def _read(self, timeout_s: float) -> dict[str, Any] | None:
+        """The next line; None if none comes in time."""
+        if b"\n" not in self._unread and not self._receive(timeout_s):
+            return None
+        line, _, self._unread = self._unread.partition(b"\n")
         answer: dict[str, Any] = json.loads(line)
         return answer
+
+    def _receive(self, timeout_s: float) -> bool:
+        """Read until a line is whole."""
+        assert self._process.stdout is not None
+        fd = self._process.stdout.fileno()
+        while b"\n" not in self._unread:
+            if not select.select([fd], [], [], timeout_s)[0]:
+                return False
+            part = os.read(fd, READ_BYTES)
+            assert part, "the fork server has ended"
+            self._unread += part
+        return True
 
 
 class MortalService(ServiceProcess):
@@ -150,7 +171,7 @@ class MortalService(ServiceProcess):
 
     def ended(self, *, within_s: float = 0.0) -> bool:
         if self._status is None:
-            self._status = self._forks.status(within_s)
+            self._status = self._forks.status(self.pid, within_s)
         return self._status is not None
 
     @property

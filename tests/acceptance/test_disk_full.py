@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.acceptance.mortal import ForkServer, MortalService
 from tests.acceptance.service import ServiceProcess
 from tests.acceptance.sites import serve, small_site
 from tests.acceptance.test_spine import all_pages
@@ -33,9 +34,11 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 
 @pytest.mark.timeout(400)
-def test_a_full_disk_stops_nothing_but_the_crawl_and_that_only_for_a_while(small_disk: Path) -> None:
+def test_a_full_disk_stops_nothing_but_the_crawl_and_that_only_for_a_while(forks: ForkServer, small_disk: Path) -> None:
     site = small_site()
-    with serve(site.root) as served, ServiceProcess(folder=small_disk, settings={"FOOTNOTE_LLM__ENGINE": "none"}) as service:
+    settings = {"FOOTNOTE_LLM__ENGINE": "none"}
+    with serve(site.root) as served, MortalService(folder=small_disk, forks=forks, settings=settings) as service:
+        service.start()
         first = service.post("/v1/ingest", {"urls": [served.url + "index.html"]})["job_id"]
         assert service.wait_for_job(first, timeout_s=120)["state"] == "succeeded"
 

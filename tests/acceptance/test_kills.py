@@ -12,7 +12,6 @@ import random
 import signal
 import threading
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -146,12 +145,6 @@ class Client:
         except Died:
             return
         pytest.fail(f"not reached:\n{self.service.tail()}")
-
-
-@pytest.fixture(scope="module")
-def forks() -> Iterator[ForkServer]:
-    with ForkServer() as server:
-        yield server
 
 
 def test_each_point_names_a_function_that_is_there() -> None:

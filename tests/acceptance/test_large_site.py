@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import sqlite3
 import time
@@ -26,11 +25,8 @@ NEWS = "<p>A sentence that was not here before: the harbour master of page {numb
 
 
 @pytest.fixture
-def service(tmp_path: Path) -> Iterator[MortalService]:
-    with (
-        ForkServer(threads=len(os.sched_getaffinity(0))) as forks,
-        MortalService(folder=tmp_path, forks=forks, settings=SETTINGS) as service,
-    ):
+def service(forks: ForkServer, tmp_path: Path) -> Iterator[MortalService]:
+    with MortalService(folder=tmp_path, forks=forks, settings=SETTINGS) as service:
         service.start()
         yield service
 

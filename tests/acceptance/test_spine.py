@@ -16,6 +16,7 @@ from corpus.bm25 import TantivyIndex
 from corpus.datadir import DataDirectory
 from corpus.store_milvus import MilvusVectorIndex
 from corpus.token_vectors import SqliteTokenStore
+from tests.acceptance.mortal import ForkServer, MortalService
 from tests.acceptance.questions import Report, load, measure
 from tests.acceptance.service import ServiceProcess
 from tests.acceptance.sites import Served, Site, python_documentation, serve, small_site
@@ -25,7 +26,7 @@ JOB_TIMEOUT_S = 600
 
 @dataclass
 class Crawled:
-    service: ServiceProcess
+    service: MortalService
     site: Site
     served: Served
     jobs: list[dict[str, Any]]
@@ -33,15 +34,16 @@ class Crawled:
 
 
 @pytest.fixture(scope="module")
-def crawled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Crawled]:
+def crawled(forks: ForkServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Crawled]:
     """A site that was crawled by a service which was killed once meanwhile, the language model included. ``test_kills.py``
     kills it a hundred times, without."""
     site = python_documentation() or small_site()
     print(f"\nthe site is {site.name}")
     seed = random.randrange(2**32)
     print(f"the kill's seed is {seed}")
-    service = ServiceProcess(folder=tmp_path_factory.mktemp("spine"), settings={"FOOTNOTE_LLM__SLOTS": "1"})
+    service = MortalService(folder=tmp_path_factory.mktemp("spine"), forks=forks, settings={"FOOTNOTE_LLM__SLOTS": "1"})
     with serve(site.root) as served, service:
+        service.start()
         crawl = {"urls": [served.url + path for path in site.crawl], "mode": "crawl", "max_pages": 200}
         ids = [service.post("/v1/ingest", crawl)["job_id"]]
         if site.pages:
