@@ -4,6 +4,8 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 # Extra arguments for pip, for instance an index that has CPU builds of PyTorch.
 PIP_ARGS ?=
+# Two test files at a time, the long ones first. `make test TEST_ARGS=` runs one after the other, `TEST_ARGS="-s …"` shows figures.
+TEST_ARGS ?= --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 .PHONY: help serve test check lint bench clean
 .DEFAULT_GOAL := help
@@ -30,7 +32,7 @@ serve: $(VENV)/.installed ## install, and start the service on 127.0.0.1:8000
 	@$(BIN)/footnote serve
 
 test: $(VENV)/.installed-dev ## install what the tests need, and run them all
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest $(TEST_ARGS)
 
 lint: $(VENV)/.installed-dev ## style, types and import rules
 	@$(BIN)/ruff check .
