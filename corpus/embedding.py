@@ -81,6 +81,8 @@ class Embedder(Protocol):
 
     def embed_query(self, text: str) -> Embedding: ...
 
+    def embed_queries(self, texts: Sequence[str]) -> list[Embedding]: ...
+
     def embed_passages(self, texts: Sequence[str]) -> list[Embedding]: ...
 
     def embed_sentences(self, texts: Sequence[str]) -> Float32:
@@ -152,7 +154,10 @@ class SentenceTransformerEmbedder:
         return str(self._model.device)
 
     def embed_query(self, text: str) -> Embedding:
-        return self._encode([text], prompt=self.stamp.query_prompt)[0]
+        return self.embed_queries([text])[0]
+
+    def embed_queries(self, texts: Sequence[str]) -> list[Embedding]:
+        return self._encode(texts, prompt=self.stamp.query_prompt)
 
     def embed_passages(self, texts: Sequence[str]) -> list[Embedding]:
         return self._encode(texts, prompt=self.stamp.passage_prompt)

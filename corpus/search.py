@@ -23,6 +23,7 @@ from corpus.fusion import convex, min_max, ranked
 from corpus.generations import VisibleState, visible_state
 from corpus.model import Chunk, Hit, SearchMode, StageScore
 from corpus.pages import live_chunks, to_chunk
+from corpus.query_batching import QueryBatcher
 from corpus.settings import SearchSettings
 from corpus.store import Candidate, ChunkIndex, IndexFilter
 
@@ -62,7 +63,7 @@ class Searcher:
     def __init__(self, *, database: Database, index: ChunkIndex, embedder: Embedder, settings: SearchSettings) -> None:
         self._database = database
         self._index = index
-        self._embedder = embedder
+        self._queries = QueryBatcher(embedder=embedder)
         self._settings = settings
 
     async def search(self, query: SearchQuery) -> SearchResult:
@@ -97,16 +98,13 @@ class Searcher:
         if query.mode is SearchMode.LEXICAL:
             return None, []
 
-        def run() -> tuple[Embedding, list[Candidate]]:  # both in one change of threads
-            started = time.perf_counter()
-            embedded = embedding or self._embedder.embed_query(query.text)
-            timings.setdefault("embed", _ms_since(started))
-            started = time.perf_counter()
-            found = self._index.vectors.search(embedded.vector, where=query.where, limit=candidates)
-            timings["dense"] = _ms_since(started)
-            return embedded, found
-
-        return await asyncio.to_thread(run)
+        started = time.perf_counter()
+        embedded = embedding or await self._queries.embed(query.text)
+        timings.setdefault("embed", _ms_since(started))
+        started = time.perf_counter()
+        found = await asyncio.to_thread(self._index.vectors.search, embedded.vector, where=query.where, limit=candidates)
+        timings["dense"] = _ms_since(started)
+        return embedded, found
 
     async def _lexical(self, query: SearchQuery, candidates: int, timings: dict[str, float]) -> list[Candidate]:
         if query.mode is SearchMode.DENSE:

@@ -48,6 +48,9 @@ class FakeEmbedder:
     def embed_query(self, text: str) -> Embedding:
         return self._embed(text)
 
+    def embed_queries(self, texts: Sequence[str]) -> list[Embedding]:
+        return [self._embed(text) for text in texts]
+
     def embed_passages(self, texts: Sequence[str]) -> list[Embedding]:
         return [self._embed(text) for text in texts]
 

@@ -60,6 +60,14 @@ def test_a_text_embeds_alike_whatever_is_beside_it(embedder: Embedder) -> None:
     assert np.stack([e.vector for e in backwards]) == pytest.approx(np.stack([e.vector for e in together]), abs=1e-4)
 
 
+def test_queries_embed_together_as_they_do_alone(embedder: Embedder) -> None:
+    assert embedder.embed_queries([]) == []
+    for text, embedding in zip(TEXTS, embedder.embed_queries(TEXTS), strict=True):
+        alone = embedder.embed_query(text)
+        assert alone.vector == pytest.approx(embedding.vector, abs=1e-4)
+        assert alone.tokens == pytest.approx(embedding.tokens, abs=1e-3)
+
+
 def test_sentences_are_passages_without_their_tokens(embedder: Embedder) -> None:
     vectors = embedder.embed_sentences(TEXTS)
     assert vectors.shape == (len(TEXTS), embedder.stamp.dimension)
