@@ -7,11 +7,11 @@ PIP_ARGS ?=
 # Two test files at a time, the long ones first. `make test TEST_ARGS=` runs one after the other, `TEST_ARGS="-s …"` shows figures.
 TEST_ARGS ?= --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: help serve test check lint bench clean
+.PHONY: help serve test check lint bench bench-curves clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
-	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Footnote needs Python 3.11 or newer; $$($(PYTHON) --version) is $(PYTHON). Try: make PYTHON=python3.12 …"; exit 1; }
@@ -45,6 +45,10 @@ check: lint test ## everything that must pass before a commit
 bench: $(VENV)/.installed-dev ## measure, beside the bare libraries: make bench SITE=DIR
 	@test -n "$(SITE)" || { echo "Name a folder of HTML pages: make bench SITE=DIR"; exit 2; }
 	@$(BIN)/python -m bench "$(SITE)" $(BENCH_ARGS)
+
+bench-curves: $(VENV)/.installed-dev ## the first stage at 1,000 to 100,000 chunks, beside the bare libraries: make bench-curves SITE=DIR
+	@test -n "$(SITE)" || { echo "Name a folder of HTML pages: make bench-curves SITE=DIR"; exit 2; }
+	@$(BIN)/python -m bench.curves "$(SITE)" $(BENCH_ARGS)
 
 clean: ## remove the virtual environment and caches (never your data)
 	rm -rf $(VENV) .mypy_cache .ruff_cache .hypothesis .import_linter_cache
