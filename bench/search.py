@@ -132,6 +132,6 @@ def _note_stages(figures: SearchFigures, took_ms: float, body: Body) -> None:
     for name, values in figures.stages_ms.items():
         if name in stages:
             values.append(stages[name])
-    side_by_side = max(stages.get("embed", 0.0) + stages.get("dense", 0.0), stages.get("lexical", 0.0))
-    in_turn = sum(stages.get(name, 0.0) for name in ("fusion", "lookup", "rerank"))
+    side_by_side = max(stages.get("dense", 0.0), stages.get("lexical", 0.0))
+    in_turn = sum(stages.get(name, 0.0) for name in ("embed", "fusion", "lookup", "rerank"))
     figures.outside_ms.append(took_ms - side_by_side - in_turn)

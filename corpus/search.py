@@ -70,12 +70,10 @@ class Searcher:
         """The first stage: at most ``query.limit`` hits, each with the ranks and scores of every stage it passed."""
         wanted = max(self._settings.candidates, query.limit)
         timings: dict[str, float] = {}
-        before = await self._database.snapshot(visible_state)
-        embedding: Embedding | None = None
+        embedding, before = await asyncio.gather(self._embed(query, timings), self._database.snapshot(visible_state))
         for attempt in range(1, MAX_TRIES + 1):
             candidates = min(wanted + before.hidden_chunks, MAX_CANDIDATES)
-            dense: list[Candidate]
-            (embedding, dense), lexical = await asyncio.gather(
+            dense, lexical = await asyncio.gather(
                 self._dense(query, embedding, candidates, timings), self._lexical(query, candidates, timings)
             )
             started = time.perf_counter()
@@ -91,20 +89,23 @@ class Searcher:
         hits = _to_hits(chunks, fused=fused, dense=dense, lexical=lexical)
         return SearchResult(text=query.text, hits=hits, query_embedding=embedding, timings_ms=timings)
 
+    async def _embed(self, query: SearchQuery, timings: dict[str, float]) -> Embedding | None:
+        if query.mode is SearchMode.LEXICAL:
+            return None
+        started = time.perf_counter()
+        embedding = await self._queries.embed(query.text)
+        timings["embed"] = _ms_since(started)
+        return embedding
+
     async def _dense(
         self, query: SearchQuery, embedding: Embedding | None, candidates: int, timings: dict[str, float]
-    ) -> tuple[Embedding | None, list[Candidate]]:
-        """The query's embedding, which is made if it wasn't yet, and the chunks near it."""
-        if query.mode is SearchMode.LEXICAL:
-            return None, []
-
+    ) -> list[Candidate]:
+        if embedding is None:
+            return []
         started = time.perf_counter()
-        embedded = embedding or await self._queries.embed(query.text)
-        timings.setdefault("embed", _ms_since(started))
-        started = time.perf_counter()
-        found = await asyncio.to_thread(self._index.vectors.search, embedded.vector, where=query.where, limit=candidates)
+        found = await asyncio.to_thread(self._index.vectors.search, embedding.vector, where=query.where, limit=candidates)
         timings["dense"] = _ms_since(started)
-        return embedded, found
+        return found
 
     async def _lexical(self, query: SearchQuery, candidates: int, timings: dict[str, float]) -> list[Candidate]:
         if query.mode is SearchMode.DENSE:

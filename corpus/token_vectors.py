@@ -53,7 +53,8 @@ class SqliteTokenStore:
                 if len(scales) != 4 * count or (count and len(values) % count):
                     continue  # damaged: as good as missing
                 matrix = np.frombuffer(values, dtype=np.int8).reshape(count, -1) if count else np.zeros((0, 1), dtype=np.int8)
-                found[chunk_id] = matrix.astype(np.float32) * np.frombuffer(scales, dtype=np.float32)[:, None]
+                # One pass from int8 to float32: casting first took twice as long.
+                found[chunk_id] = matrix * np.frombuffer(scales, dtype=np.float32)[:, None]
         return found
 
     def present(self, ids: Sequence[str]) -> set[str]:

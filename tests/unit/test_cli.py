@@ -1,6 +1,7 @@
 import io
 import json
 import logging
+import os
 import socket
 import subprocess
 import sys
@@ -332,6 +333,18 @@ def test_bad_settings_are_a_message(monkeypatch: pytest.MonkeyPatch, capsys: pyt
     monkeypatch.setenv("FOOTNOTE_SERVER__PORT", "many")
     assert run_main(monkeypatch, "serve") == 1
     assert "server.port" in capsys.readouterr().err
+
+
+def test_numpy_computes_with_one_thread_unless_told_otherwise() -> None:
+    code = (
+        "import os, sys, footnote.cli as cli\n"
+        "cli.app = lambda: print('numpy' in sys.modules, os.environ['OPENBLAS_NUM_THREADS'])\n"
+        "cli.main()"
+    )
+    environment = {name: value for name, value in os.environ.items() if name != "OPENBLAS_NUM_THREADS"}
+    for chosen, expected in (({}, "False 1"), ({"OPENBLAS_NUM_THREADS": "7"}, "False 7")):
+        ran = subprocess.run([sys.executable, "-c", code], env=environment | chosen, capture_output=True, text=True, check=True)
+        assert ran.stdout.strip() == expected
 
 
 def test_importing_the_command_line_loads_nothing_heavy() -> None:
