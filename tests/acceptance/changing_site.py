@@ -18,7 +18,8 @@ WORDS_FROM = Path(__file__).parent / "small_site"
 
 @dataclass
 class ChangingSite:
-    """``sections`` folders with an index and ``pages`` pages each. Paths are as in the URL, with the slash.
+    """``sections`` folders with an index and ``pages`` pages each. Paths are as in the URL, with the slash. ``words``: how many
+    each of a page's two parts has; that many make a chunk of each part.
 
     ``revisions`` says which version of a page is on the air, None if it answers 404, and ``newest`` which was the last.
     ``unlisted`` pages are there, but their index doesn't link to them. ``failing``: how often a page answers 503 before it
@@ -27,6 +28,7 @@ class ChangingSite:
 
     sections: int
     pages: int
+    words: tuple[int, int] = (90, 70)
     url: str = ""
     revisions: dict[str, int | None] = field(default_factory=dict)
     newest: dict[str, int] = field(default_factory=dict)
@@ -73,9 +75,10 @@ class ChangingSite:
     def body(self, path: str, revision: int) -> bytes:
         """A revision changes the page's second part and leaves the first one as it was."""
         links = "".join(f'<li><a href="{page}">Page {page}</a></li>' for page in self._listed[path, revision])
+        lasting, news = prose(path, self.words[0]), prose(f"{path} {revision}", self.words[1])
         return (
             f"<!doctype html><html lang=en><head><title>About {path}</title></head><body><main><h1>About {path}</h1>"
-            f"<p>{prose(path, 90)}</p><h2>Its news</h2><p>Revision {revision}. {prose(f'{path} {revision}', 70)}</p>"
+            f"<p>{lasting}</p><h2>Its news</h2><p>Revision {revision}. {news}</p>"
             f"<ul>{links}</ul></main></body></html>"
         ).encode()
 

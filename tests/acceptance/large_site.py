@@ -87,7 +87,7 @@ def documentation(count: int) -> LargeSite | None:
 
 
 def by_rule(count: int) -> LargeSite:
-    made = ChangingSite(sections=count // 10, pages=9)
+    made = ChangingSite(sections=count // 10, pages=9, words=(25, 15))  # one short chunk a page
     paths = [path for path in made.revisions if not path.endswith("/")]
     pages = {path: made.body(path, 0) for path in paths} | {path: made.body(path, 0) for path in made.revisions}
     return LargeSite("pages made by rule", pages, sorted(pages))
