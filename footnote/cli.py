@@ -15,7 +15,7 @@ from typing import Annotated
 import typer
 
 from corpus.errors import FootnoteError, InvalidInput
-from footnote.commands import ask, ingest, jobs, mcp, pages, serve, sources, verify
+from footnote.commands import ask, evaluate, ingest, jobs, mcp, pages, serve, sources, verify
 from footnote.commands import doctor as doctor_command
 from footnote.commands import settings as settings_command
 from footnote.commands.options import http_url
@@ -72,6 +72,7 @@ app.add_typer(jobs.app, name="jobs")
 app.add_typer(sources.app, name="sources")
 app.command("mcp")(mcp.mcp)
 app.command("verify")(verify.verify)
+app.add_typer(evaluate.app, name="eval")
 app.command("doctor")(doctor_command.doctor)
 app.command("settings")(settings_command.settings)
 

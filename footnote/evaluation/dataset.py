@@ -65,6 +65,12 @@ class Dataset:
     queries: Sequence[Query]
     judgements: Sequence[Judgement]
     files: Mapping[str, str] = field(default_factory=dict)
+    split: str = "test"
+
+    def label(self, judgement: Judgement) -> str:
+        """What a table calls the set, judged so."""
+        label = self.name if self.split == "test" else f"{self.name} ({self.split})"
+        return f"{label}: {judgement.name}" if judgement.name else label
 
     def answerable(self) -> list[Query]:
         """The queries that some judgement has a relevant document for, in their order."""
@@ -89,8 +95,7 @@ def read_dataset(folder: Path, *, split: str = "test") -> Dataset:
     asked = read_queries(queries)
     judged = read_qrels(qrels, queries={query.id for query in asked}, documents={document.id for document in documents})
     files = {str(path.relative_to(folder)): _sha256(path) for path in (corpus, queries, qrels)}
-    name = folder.resolve().name if split == "test" else f"{folder.resolve().name}-{split}"
-    dataset = Dataset(name, documents, asked, [Judgement("", judged)], files)
+    dataset = Dataset(folder.resolve().name, documents, asked, [Judgement("", judged)], files, split)
     if not dataset.answerable():
         raise InvalidInput(
             f"{qrels} names no relevant document for any query (a score of 1 or more), so nothing can be measured."
@@ -99,14 +104,12 @@ def read_dataset(folder: Path, *, split: str = "test") -> Dataset:
 
 
 def read_documents(path: Path) -> list[Document]:
-    """Raises: InvalidInput, naming the line."""
+    """All documents, empty ones among them, which well-known sets have. Raises: InvalidInput, naming the line."""
     documents: dict[str, Document] = {}
     for record in records(path):
         one = Document(record.identifier(), record.string("title", default="").strip(), record.string("text", default=""))
         if one.id in documents:
             raise record.refused(f"the _id {one.id!r} was there before")
-        if not one.title and not one.text.strip():
-            raise record.refused(f"the document {one.id!r} has neither title nor text")
         documents[one.id] = one
     if not documents:
         raise InvalidInput(f"{path} holds no documents.")
@@ -180,7 +183,7 @@ def pooled(datasets: Sequence[Dataset]) -> Dataset:
         own_language = {query.id: f"{query.id.partition('/')[0]}/" for query in queries}
         judgements = [Judgement("same language", own), Judgement("other languages", across, own_language)]
     files = {f"{dataset.name}/{path}": digest for dataset in datasets for path, digest in dataset.files.items()}
-    return Dataset("+".join(names), documents, queries, judgements, files)
+    return Dataset("+".join(names), documents, queries, judgements, files, datasets[0].split)
 
 
 def _qrels_file(folder: Path, split: str) -> Path:

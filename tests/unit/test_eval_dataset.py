@@ -49,7 +49,8 @@ def test_another_split_has_files_of_its_own(tmp_path: Path) -> None:
     (tmp_path / "fruit/queries-train.jsonl").write_text('{"_id": "t", "text": "Green?"}\n')
     (tmp_path / "fruit/qrels-train.tsv").write_text(HEADER + "t\tb\t1\n")
     dataset = read_dataset(tmp_path / "fruit", split="train")
-    assert (dataset.name, [query.id for query in dataset.queries]) == ("fruit-train", ["t"])
+    assert [query.id for query in dataset.queries] == ["t"]
+    assert dataset.label(dataset.judgements[0]) == "fruit (train)"
     with pytest.raises(InvalidInput, match=r"no relevance judgements for the split 'dev': one of .*qrels-dev\.tsv"):
         read_dataset(tmp_path / "fruit", split="dev")
 
@@ -70,7 +71,6 @@ def test_the_layout_that_beir_ships(tmp_path: Path) -> None:
         ({"corpus": '{"text": "x"}\n'}, r"line 1: '_id' is missing"),
         ({"corpus": '{"_id": " ", "text": "x"}\n'}, r"line 1: '_id' is empty"),
         ({"corpus": [*CORPUS, CORPUS[0]]}, r"corpus\.jsonl, line 3: the _id 'a' was there before"),
-        ({"corpus": '{"_id": "a", "title": " ", "text": "\\n"}\n'}, r"line 1: .*neither title nor text"),
         ({"corpus": '{"_id": "a", "text": "\\ud800"}\n'}, r"line 1: 'text' holds a character that is no text"),
         ({"corpus": '{"_id": "a", "text": "x\\u0000"}\n'}, r"line 1: 'text' holds a character that is no text"),
         ({"corpus": '{"_id": "a", "text": "\udcff"}\n'}, r"corpus\.jsonl, line 1: this is not UTF-8"),

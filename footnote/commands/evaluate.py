@@ -1,0 +1,152 @@
+"""``footnote eval``."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from corpus.errors import InvalidInput
+from footnote.commands.options import DEFAULT_COLLECTION, CollectionOption, UrlOption, chosen_url
+from footnote.connection import connect
+from footnote.terminal import out, show_json, show_note
+
+app = typer.Typer(help="Measure how good search and answers are.", no_args_is_help=True)
+
+STDOUT = Path("-")
+
+
+@app.callback()
+def evaluate() -> None:
+    """Measure how good search and answers are, on questions whose answers are known."""
+
+
+@app.command("retrieval")
+def retrieval(
+    ctx: typer.Context,
+    folders: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            metavar="DIR…", show_default=False, help="Test sets in BEIR's layout: corpus.jsonl, queries.jsonl, qrels.tsv."
+        ),
+    ] = None,
+    questions: Annotated[
+        Path | None,
+        typer.Option(
+            "--questions",
+            metavar="FILE.csv",
+            show_default=False,
+            help="Ask your own pages instead: columns question and expected_url (several with ; between them).",
+        ),
+    ] = None,
+    split: Annotated[str, typer.Option("--split", metavar="NAME", help="Which queries and judgements: test, train, ….")] = "test",
+    configurations: Annotated[
+        str | None,
+        typer.Option(
+            "--configurations", metavar="A,B,…", show_default="all", help="rank-bm25, bm25, dense, rrf, convex, maxsim."
+        ),
+    ] = None,
+    limit_queries: Annotated[
+        int | None, typer.Option("--limit-queries", min=1, metavar="N", show_default=False, help="Only the first N of each set.")
+    ] = None,
+    pool: Annotated[
+        bool, typer.Option("--pool", help="All sets in one index; sets with the same ids are also judged across languages.")
+    ] = False,
+    keep: Annotated[
+        Path | None,
+        typer.Option(
+            "--keep", metavar="DIR", show_default=False, help="Keep the indexes here: the next run embeds nothing again."
+        ),
+    ] = None,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", metavar="FILE", show_default=False, help="Write all figures as JSON; - for stdout.")
+    ] = None,
+    html_file: Annotated[
+        Path | None, typer.Option("--html", metavar="FILE", show_default=False, help="Write a report to look at, in one file.")
+    ] = None,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Of the resampling that intervals come from.")] = 0,
+    collection: CollectionOption = DEFAULT_COLLECTION,
+    url: UrlOption = None,
+) -> None:
+    """Measure search: nDCG@10, MRR@10 and recall with 95% intervals, and milliseconds, in every configuration.
+
+    Test sets go through the real pipeline into indexes of their own; your pages are not touched. With --questions, the pages of
+    the running service are searched, and nothing is changed. Ctrl-C loses nothing that is in --keep.
+    """
+    if bool(folders) == bool(questions):
+        raise typer.BadParameter("give test sets (DIR…), or your own questions (--questions FILE.csv)")
+    for file in (json_file, html_file):
+        _check_writable(file)
+    from corpus.settings import load_settings
+    from footnote.evaluation.progress import Progress
+    from footnote.evaluation.retrieval import Plan, evaluate_datasets, evaluate_service
+    from footnote.logs import set_up_logging
+
+    names = [name.strip() for name in configurations.split(",") if name.strip()] if configurations is not None else None
+    plan = Plan(configurations=names, seed=seed)
+    settings = load_settings()
+    set_up_logging("debug" if settings.log_level == "debug" else "warning")
+    if questions is not None:
+        from footnote.evaluation.questions import read_questions
+
+        asked = read_questions(questions).limited(limit_queries)
+        with connect(chosen_url(ctx, url)) as client:
+            body = _run(
+                evaluate_service(asked, client, collection=collection, plan=plan, settings=settings, progress=Progress()),
+                keep=None,
+            )
+    else:
+        from footnote.evaluation.dataset import pooled, read_dataset
+
+        datasets = [read_dataset(folder, split=split) for folder in folders or ()]
+        datasets = [one.limited(limit_queries) for one in ([pooled(datasets)] if pool else datasets)]
+        body = _run(evaluate_datasets(datasets, plan=plan, settings=settings, keep=keep, progress=Progress()), keep=keep)
+    _show(body, json_file=json_file, html_file=html_file)
+
+
+def _run(measuring: Coroutine[Any, Any, dict[str, Any]], *, keep: Path | None) -> dict[str, Any]:
+    try:
+        return asyncio.run(measuring)
+    except KeyboardInterrupt:
+        if keep is not None:
+            show_note(f"Interrupted. What is embedded by now is kept in {keep}; the same command goes on from there.")
+        raise
+
+
+def _show(body: dict[str, Any], *, json_file: Path | None, html_file: Path | None) -> None:
+    from footnote.evaluation.retrieval_table import table
+
+    if json_file == STDOUT:
+        show_json(body)
+    else:
+        table(out(), body)
+    if json_file is not None and json_file != STDOUT:
+        _write(json_file, json.dumps(body, ensure_ascii=False, indent=1))
+    if html_file is not None:
+        from footnote.evaluation.retrieval_report import page
+
+        _write(html_file, page(body))
+
+
+def _check_writable(file: Path | None) -> None:
+    """Before hours of work, not after them. Raises: InvalidInput."""
+    if file is None or file == STDOUT:
+        return
+    if file.is_dir() or not file.absolute().parent.is_dir():
+        raise InvalidInput(f"{file} can't be written: {'it is a folder' if file.is_dir() else 'its folder does not exist'}.")
+
+
+def _write(file: Path, text: str) -> None:
+    """At once, so that what was there isn't lost to a full disk. Raises: InvalidInput."""
+    unfinished = file.with_name(f"{file.name}.new")
+    try:
+        unfinished.write_text(text, encoding="utf-8")
+        unfinished.replace(file)
+    except OSError as exc:
+        unfinished.unlink(missing_ok=True)
+        raise InvalidInput(f"{file} can't be written: {exc.strerror}.") from exc
+    show_note(f"Written: {file}")
