@@ -47,7 +47,10 @@ def retrieval(
     configurations: Annotated[
         str | None,
         typer.Option(
-            "--configurations", metavar="A,B,…", show_default="all", help="rank-bm25, bm25, dense, rrf, convex, maxsim."
+            "--configurations",
+            metavar="A,B,…",
+            show_default="all",
+            help="Of rank-bm25, bm25, dense, rrf, convex, maxsim, cross-encoder.",
         ),
     ] = None,
     limit_queries: Annotated[

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from corpus.errors import InvalidInput
 from corpus.fusion import ranked, reciprocal_rank
 from corpus.model import SearchMode
-from footnote.evaluation.engines import MAXSIM, Engine
+from footnote.evaluation.engines import Engine
 from footnote.evaluation.found import Ranked
+from footnote.evaluation.index import CROSS_ENCODER, MAXSIM
 
 Search = Callable[[Engine, str, int], Awaitable[Ranked]]
 Lack = Callable[[Engine], str | None]
@@ -58,11 +59,11 @@ def _lacks_rank_bm25(engine: Engine) -> str | None:
 
 
 def _lacks(reranker: str) -> Lack:
-    return lambda engine: None if reranker in engine.rerankers else "none is configured"
+    return lambda engine: None if reranker in engine.rerankers else "there is none (search.reranker)"
 
 
 _LEXICAL, _DENSE, _CONVEX = _by(SearchMode.LEXICAL), _by(SearchMode.DENSE), _by(SearchMode.HYBRID)
-_MAXSIM = _by(SearchMode.HYBRID, reranker=MAXSIM)
+_MAXSIM, _CROSS_ENCODER = (_by(SearchMode.HYBRID, reranker=kind) for kind in (MAXSIM, CROSS_ENCODER))
 
 CONFIGURATIONS: tuple[Configuration, ...] = (
     Configuration("rank-bm25", "rank-bm25, whole documents", _by_rank_bm25, _by_rank_bm25, _lacks_rank_bm25),
@@ -71,8 +72,13 @@ CONFIGURATIONS: tuple[Configuration, ...] = (
     Configuration("rrf", "both, by reciprocal ranks", _reciprocal_ranks, _reciprocal_ranks),
     Configuration("convex", "both, by normalised scores", _CONVEX, _CONVEX),
     Configuration("maxsim", "convex, then token by token", _MAXSIM, _CONVEX, _lacks(MAXSIM)),
+    Configuration("cross-encoder", "convex, then pair by pair", _CROSS_ENCODER, _CONVEX, _lacks(CROSS_ENCODER)),
 )
-DEFAULT = "maxsim"  # what the service does unless it is told otherwise
+
+
+def default_of(engine: Engine) -> str:
+    """The configuration that the service runs unless a request says otherwise."""
+    return engine.own_reranker or "convex"
 
 
 def chosen(names: Sequence[str] | None, engine: Engine) -> tuple[list[Configuration], dict[str, str]]:

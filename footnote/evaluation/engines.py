@@ -6,8 +6,6 @@ import asyncio
 from collections.abc import Sequence
 from typing import Protocol
 
-from app.reranker import MaxSimReranker
-from corpus.errors import InvalidInput
 from corpus.model import Hit, SearchMode
 from corpus.search import SearchQuery
 from corpus.settings import SearchSettings
@@ -15,16 +13,16 @@ from footnote.client import Client
 from footnote.evaluation.baseline import RankBm25, is_installed
 from footnote.evaluation.dataset import Document
 from footnote.evaluation.found import Found, Ranked
-from footnote.evaluation.index import TestIndex
-
-MAXSIM = "maxsim"
+from footnote.evaluation.index import FilledIndex, reranker_kind
 
 
 class Engine(Protocol):
-    """``rerankers`` names those it can rerank with; ``most_hits`` is the most that one search gives."""
+    """``rerankers`` are the kinds that it can rerank with, ``own_reranker`` is the one that it does unless it is told otherwise;
+    ``most_hits`` is the most that one search gives."""
 
     search_settings: SearchSettings
     rerankers: Sequence[str]
+    own_reranker: str | None
     most_hits: int
 
     def rank_bm25(self) -> RankBm25 | str:
@@ -37,11 +35,12 @@ class Engine(Protocol):
 class IndexEngine:
     """The service's own search and reranker, in this process."""
 
-    def __init__(self, index: TestIndex, *, documents: Sequence[Document], settings: SearchSettings) -> None:
+    def __init__(self, index: FilledIndex, *, documents: Sequence[Document], settings: SearchSettings) -> None:
         self._index = index
-        self._rerankers: dict[str, MaxSimReranker] = {MAXSIM: index.reranker}
         self.search_settings = settings
-        self.rerankers: Sequence[str] = tuple(self._rerankers)
+        self.rerankers: Sequence[str] = tuple(index.rerankers)
+        kind = reranker_kind(settings.reranker)
+        self.own_reranker = kind if kind in self.rerankers else None
         self.most_hits = 1000
         self._documents = documents
         self._baseline: RankBm25 | None = None
@@ -56,7 +55,7 @@ class IndexEngine:
         query = SearchQuery(text=text, collection_id=self._index.collection_id, limit=limit, mode=mode)
         result = await self._index.searcher.search(query)
         if reranker is not None:
-            result = await self._rerankers[reranker].rerank(result, limit=limit)
+            result = await self._index.rerankers[reranker].rerank(result, limit=limit)
         return Ranked([self._found(hit) for hit in result.hits], result.timings_ms)
 
     def _found(self, hit: Hit) -> Found:
@@ -65,13 +64,14 @@ class IndexEngine:
 
 
 class ServiceEngine:
-    """A running service; its collection is what is searched. Its reranker is the one that it was set up with."""
+    """A running service and one of its collections. It has at most one reranker, the one that it was set up with."""
 
     def __init__(self, client: Client, *, collection: str, settings: SearchSettings) -> None:
         self._client = client
         self._collection = collection
         self.search_settings = settings
-        self.rerankers: Sequence[str] = (MAXSIM,)
+        self.own_reranker = reranker_kind(client.readiness().get("reranker"))
+        self.rerankers: Sequence[str] = [self.own_reranker] if self.own_reranker else []
         self.most_hits = settings.max_limit
 
     def rank_bm25(self) -> RankBm25 | str:
@@ -83,10 +83,6 @@ class ServiceEngine:
                 text, collection=self._collection, mode=mode.value, limit=limit, rerank=reranker is not None, explain=True
             )
             hits = [Found(hit["chunk_id"], hit["url"], hit["title"], hit["text"]) for hit in body["hits"]]
-            if reranker is not None and hits and not body["reranked"]:
-                raise InvalidInput(
-                    "The service doesn't rerank (search.rerank is off). Name other configurations: --configurations bm25,dense,…"
-                )
             return Ranked(hits, body["timings_ms"] or {})
 
         return await asyncio.to_thread(ask)

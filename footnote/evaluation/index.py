@@ -20,7 +20,8 @@ from urllib.parse import quote
 from sqlalchemy import Connection, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.reranker import MaxSimReranker
+from app.cross_encoder import CrossEncoderReranker
+from app.reranker import MaxSimReranker, Reranker
 from corpus.chunking import chunk_page
 from corpus.database import ChunkRow, Database, GenerationRow, PageRow, utc_now
 from corpus.errors import PermanentError
@@ -35,6 +36,7 @@ from footnote.evaluation.dataset import Dataset, Document
 from footnote.evaluation.progress import Progress
 from ingest.extract import extract
 
+MAXSIM, CROSS_ENCODER = RERANKERS = ("maxsim", "cross-encoder")
 COMMIT_CHUNKS = 64  # as the crawler's: enough to fill the embedder's batches, little to lose
 _Written = tuple[str, tuple[tuple[object, ...], ...]]  # a page's content hash, and its chunks
 
@@ -51,12 +53,13 @@ class Filling:
 
 
 @dataclass(frozen=True, slots=True)
-class TestIndex:
-    """A filled index, opened as the service opens its own. ``documents`` maps URLs to document ids."""
+class FilledIndex:
+    """A filled index, opened as the service opens its own. ``documents`` maps URLs to document ids, ``rerankers`` those there
+    are by the kinds of ``RERANKERS``."""
 
     corpus: Corpus
     searcher: Searcher
-    reranker: MaxSimReranker
+    rerankers: dict[str, Reranker]
     collection_id: int
     documents: dict[str, str]
     filling: Filling
@@ -73,11 +76,14 @@ def index_folder(dataset: Dataset, kept_in: Path) -> Path:
 
 
 @asynccontextmanager
-async def open_test_index(dataset: Dataset, *, settings: Settings, folder: Path, progress: Progress) -> AsyncIterator[TestIndex]:
+async def open_filled_index(
+    dataset: Dataset, *, settings: Settings, folder: Path, progress: Progress
+) -> AsyncIterator[FilledIndex]:
     """Open the index in ``folder``, after writing to it what it lacks.
 
     Raises: StartupError, such as where a kept index was made by another embedder; StorageFull.
     """
+    models_dir = settings.data_dir / "models"
     settings = settings.model_copy(update={"data_dir": folder})
     async with AsyncExitStack() as stack:
         with progress.waiting(f"{dataset.name}: opening the index"):
@@ -87,15 +93,41 @@ async def open_test_index(dataset: Dataset, *, settings: Settings, folder: Path,
         collection_id = await Pages(database=database, writer=writer).collection_id(DEFAULT_COLLECTION)
         filler = _Filler(dataset, corpus=corpus, database=database, writer=writer, collection_id=collection_id, progress=progress)
         filling = await filler.fill()
-        yield TestIndex(
+        yield FilledIndex(
             corpus=corpus,
             searcher=Searcher(database=database, index=corpus.index, embedder=corpus.embedder, settings=settings.search),
-            reranker=MaxSimReranker(tokens=corpus.index.tokens, weight=settings.search.rerank_weight),
+            rerankers=await asyncio.to_thread(_rerankers, settings, corpus, models_dir),
             collection_id=collection_id,
             documents=filler.documents,
             filling=filling,
             stamp=make_stamp(corpus.embedder.stamp, settings.index),
         )
+
+
+def reranker_kind(name: str | None) -> str | None:
+    """Which of ``RERANKERS`` a ``search.reranker`` is; None for none."""
+    return None if name in (None, "none") else MAXSIM if name == MAXSIM else CROSS_ENCODER
+
+
+def _rerankers(settings: Settings, corpus: Corpus, models_dir: Path) -> dict[str, Reranker]:
+    """MaxSim wherever the embedder has token vectors, and the cross-encoder if one is configured, as the service makes them.
+
+    Raises: ModelMissing, StartupError.
+    """
+    search = settings.search
+    rerankers: dict[str, Reranker] = {}
+    if len(corpus.embedder.embed_query("token").tokens):
+        rerankers[MAXSIM] = MaxSimReranker(tokens=corpus.index.tokens, weight=search.rerank_weight)
+    if reranker_kind(search.reranker) == CROSS_ENCODER:
+        rerankers[CROSS_ENCODER] = CrossEncoderReranker.load(
+            name=search.reranker,
+            models_dir=models_dir,
+            device=settings.index.device,
+            dtype=settings.index.dtype,
+            weight=search.rerank_weight,
+            batch_size=search.rerank_batch_size,
+        )
+    return rerankers
 
 
 class _Filler:

@@ -13,10 +13,10 @@ from corpus.errors import PermanentError
 from corpus.settings import Settings
 from footnote.client import Client
 from footnote.evaluation import reproduction
-from footnote.evaluation.configurations import DEFAULT, chosen
+from footnote.evaluation.configurations import chosen, default_of
 from footnote.evaluation.dataset import Dataset, Judgement
 from footnote.evaluation.engines import Engine, IndexEngine, ServiceEngine
-from footnote.evaluation.index import index_folder, open_test_index
+from footnote.evaluation.index import index_folder, open_filled_index
 from footnote.evaluation.progress import Progress
 from footnote.evaluation.retrieval_results import Body, set_bodies
 from footnote.evaluation.running import run_all
@@ -44,16 +44,18 @@ async def evaluate_datasets(
     """
     sets: list[Body] = []
     left_out: dict[str, str] = {}
+    default = ""
     with ExitStack() as stack:
         kept_in = keep or Path(stack.enter_context(TemporaryDirectory(prefix="footnote-eval-")))
         for dataset in datasets:
             folder = index_folder(dataset, kept_in)
-            async with open_test_index(dataset, settings=settings, folder=folder, progress=progress) as index:
+            async with open_filled_index(dataset, settings=settings, folder=folder, progress=progress) as index:
                 engine = IndexEngine(index, documents=dataset.documents, settings=settings.search)
                 facts = {"index": {"stamp": index.stamp, **asdict(index.filling)}}
+                default = default_of(engine)
                 bodies, left_out = await _measure(dataset, engine, plan=plan, facts=facts, progress=progress)
                 sets += bodies
-    return _report(sets, left_out, plan=plan, settings=settings)
+    return _report(sets, left_out, default=default, plan=plan, settings=settings)
 
 
 async def evaluate_service(
@@ -68,7 +70,7 @@ async def evaluate_service(
     engine = ServiceEngine(client, collection=collection, settings=settings.search)
     facts = {"service": client.base_url, "collection": collection, "expected_urls_not_indexed": missing}
     bodies, left_out = await _measure(dataset, engine, plan=plan, facts=facts, progress=progress)
-    return _report(bodies, left_out, plan=plan, settings=settings)
+    return _report(bodies, left_out, default=default_of(engine), plan=plan, settings=settings)
 
 
 async def _measure(
@@ -80,12 +82,12 @@ async def _measure(
         return set_bodies(dataset, runs, facts=dict(facts), seed=plan.seed, resamples=plan.resamples), left_out
 
 
-def _report(sets: Sequence[Body], left_out: Mapping[str, str], *, plan: Plan, settings: Settings) -> Body:
+def _report(sets: Sequence[Body], left_out: Mapping[str, str], *, default: str, plan: Plan, settings: Settings) -> Body:
     return {
         "evaluation": "retrieval",
         "format": FORMAT,
         **reproduction.facts(settings, seed=plan.seed, resamples=plan.resamples),
-        "default": DEFAULT,
+        "default": default,
         "left_out": dict(left_out),
         "sets": list(sets),
     }
