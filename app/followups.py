@@ -15,7 +15,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from corpus.bm25 import english_analyzer
+from corpus.analysis import english_analyzer
 
 MAX_PHRASES = 3  # carried over at most
 FADES_BY = 0.5  # what a phrase counts for, from one question to the one before it

@@ -10,7 +10,7 @@ import re
 from collections.abc import Sequence
 
 from app.evidence import Sentence
-from corpus.bm25 import english_analyzer
+from corpus.analysis import english_analyzer
 
 LEAST_WORDS = 2  # of content: less than that claims nothing
 _NUMBER = re.compile(r"\d+(?:[.,:]\d+)*")

@@ -13,20 +13,21 @@ class BareSearch:
     _model: Any
     _milvus: Any
     _tantivy: Any
+    _analyzer: Any
 
     def load(self, *, folder: str, device: str | None, vectors: str, lexical: str) -> Body:
         import tantivy
         from pymilvus import MilvusClient
         from sentence_transformers import SentenceTransformer
 
-        from corpus.bm25 import ANALYZER, english_analyzer
+        from corpus.analysis import english_analyzer
 
         self._model = SentenceTransformer(folder, device=device, local_files_only=True, trust_remote_code=False)
         self._milvus = MilvusClient(vectors)
         self._collection = self._milvus.list_collections()[0]
         self._milvus.load_collection(self._collection)
         self._tantivy = tantivy.Index.open(str(Path(lexical)))
-        self._tantivy.register_tokenizer(ANALYZER, english_analyzer())
+        self._analyzer = english_analyzer()
         count = self._milvus.query(self._collection, filter="", output_fields=["count(*)"])[0]["count(*)"]
         return {"vectors": count, "lexical": self._tantivy.searcher().num_docs}
 
@@ -37,7 +38,7 @@ class BareSearch:
         encoded = time.perf_counter()
         self._milvus.search(self._collection, data=[vector], anns_field="vector", filter=filter, limit=limit, output_fields=[])
         searched = time.perf_counter()
-        query, _ = self._tantivy.parse_query_lenient(text, ["text", "headings"])
+        query, _ = self._tantivy.parse_query_lenient(" ".join(self._analyzer.analyze(text)), ["text", "headings"])
         searcher = self._tantivy.searcher()
         for _, address in searcher.search(query, limit=limit, count=False).hits:
             searcher.doc(address)

@@ -1,11 +1,14 @@
 """BM25 in tantivy: the embedded lexical index (Robertson & Zaragoza, "The Probabilistic Relevance Framework", 2009).
 
-Queries are built from analysed terms, never parsed: no operator, quote or bracket in a question can be a syntax error.
-tantivy fixes k1 = 1.2 and b = 0.75.
+A chunk is indexed with its title and heading path, which count a little more. What a term is, ``corpus/analysis.py`` says:
+queries are built from terms, never parsed, so that no operator, quote or bracket in a question can be a syntax error. tantivy
+fixes k1 = 1.2 and b = 0.75.
 """
 
 from __future__ import annotations
 
+import logging
+import shutil
 import threading
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,69 +16,51 @@ from urllib.parse import urlsplit
 
 import tantivy
 
+from corpus.analysis import ANALYSIS_VERSION, page_terms, query_terms
 from corpus.store import Candidate, IdRange, IndexFailure, IndexFilter, IndexRow
 
-ANALYZER = "footnote_en"
-HEADINGS_BOOST = 0.5
+log = logging.getLogger(__name__)
+HEADINGS_BOOST = 0.25  # of a match in title or headings, besides that in the text, which they are part of
 MAX_QUERY_TERMS = 64  # rarer than that in any question; it bounds the cost of a pasted page
+MIN_LANGUAGE_SHARE = 0.01  # of a collection's chunks: short pages' languages are often misread
 WRITER_HEAP_BYTES = 32_000_000
-
-
-def english_analyzer() -> tantivy.TextAnalyzer:
-    """Words, lower-cased, accents folded, English stop words dropped, Porter-stemmed."""
-    return (
-        tantivy.TextAnalyzerBuilder(tantivy.Tokenizer.simple())
-        .filter(tantivy.Filter.remove_long(64))
-        .filter(tantivy.Filter.lowercase())
-        .filter(tantivy.Filter.ascii_fold())
-        .filter(tantivy.Filter.stopword("english"))
-        .filter(tantivy.Filter.stemmer("english"))
-        .build()
-    )
+_VERSION_FILE = "analysis-version"
 
 
 class TantivyIndex:
     def __init__(self, *, path: Path) -> None:
         path.mkdir(parents=True, exist_ok=True)
+        _discard_other_versions(path)
         builder = tantivy.SchemaBuilder()
         builder.add_text_field("id", stored=True, tokenizer_name="raw", index_option="basic")
-        builder.add_text_field("text", tokenizer_name=ANALYZER, index_option="freq")
-        builder.add_text_field("headings", tokenizer_name=ANALYZER, index_option="freq")
+        builder.add_text_field("text", tokenizer_name="whitespace", index_option="freq")
+        builder.add_text_field("headings", tokenizer_name="whitespace", index_option="freq")
         builder.add_unsigned_field("collection_id", indexed=True)
         builder.add_text_field("url_prefix", tokenizer_name="raw", index_option="basic")
-        builder.add_text_field("language", tokenizer_name="raw", index_option="basic")
+        builder.add_text_field("language", tokenizer_name="raw", index_option="basic", fast=True)
         self._schema = builder.build()
         self._index = tantivy.Index(self._schema, path=str(path))
-        self._analyzer = english_analyzer()
-        self._index.register_tokenizer(ANALYZER, self._analyzer)
+        (path / _VERSION_FILE).write_text(f"{ANALYSIS_VERSION}\n")
         self._index.config_reader(reload_policy="manual")
         self._writer = self._new_writer()
         self._lock = threading.Lock()
+        self._languages: dict[int, list[str]] = {}  # of each collection, until the next flush
 
     def upsert(self, rows: Sequence[IndexRow]) -> None:
+        documents = [(row.id, self._document(row)) for row in rows]
         with self._lock:
-            for row in rows:
-                self._writer.delete_documents_by_term("id", row.id)
-                document = tantivy.Document(
-                    id=[row.id],
-                    text=[row.text],
-                    headings=[row.headings],
-                    url_prefix=url_prefixes(row.url),
-                    language=[row.language],
-                )
-                document.add_unsigned("collection_id", row.collection_id)
+            for chunk_id, document in documents:
+                self._writer.delete_documents_by_term("id", chunk_id)
                 self._writer.add_document(document)
 
     def search(self, text: str, *, where: IndexFilter, limit: int) -> list[Candidate]:
-        terms = self._terms(text)
+        languages = [where.language] if where.language is not None else self._languages_of(where.collection_id)
+        terms = query_terms(text, languages, limit=MAX_QUERY_TERMS)
         if not terms:
             return []
-        should = [(tantivy.Occur.Should, tantivy.Query.term_query(self._schema, "text", term)) for term in terms]
+        should = [(tantivy.Occur.Should, self._term_query("text", term)) for term in terms]
         should += [
-            (
-                tantivy.Occur.Should,
-                tantivy.Query.boost_query(tantivy.Query.term_query(self._schema, "headings", term), HEADINGS_BOOST),
-            )
+            (tantivy.Occur.Should, tantivy.Query.boost_query(self._term_query("headings", term), HEADINGS_BOOST))
             for term in terms
         ]
         query = tantivy.Query.boolean_query(
@@ -112,6 +97,7 @@ class TantivyIndex:
                 self._writer = self._new_writer()
                 raise IndexFailure("tantivy can't commit") from exc
         self._index.reload()
+        self._languages = {}
 
     def count(self) -> int:
         return self._index.searcher().num_docs
@@ -127,9 +113,32 @@ class TantivyIndex:
         writer.garbage_collect_files()
         return writer
 
-    def _terms(self, text: str) -> list[str]:
-        """Distinct analysed terms of a query, in order."""
-        return list(dict.fromkeys(self._analyzer.analyze(text)))[:MAX_QUERY_TERMS]
+    def _document(self, row: IndexRow) -> tantivy.Document:
+        headings = page_terms(row.headings, row.language)
+        document = tantivy.Document(
+            id=[row.id],
+            text=[" ".join([*headings, *page_terms(row.text, row.language)])],
+            headings=[" ".join(headings)],
+            url_prefix=url_prefixes(row.url),
+            language=[row.language],
+        )
+        document.add_unsigned("collection_id", row.collection_id)
+        return document
+
+    def _term_query(self, field: str, alternatives: Sequence[str]) -> tantivy.Query:
+        queries = [tantivy.Query.term_query(self._schema, field, term) for term in alternatives]
+        return queries[0] if len(queries) == 1 else tantivy.Query.disjunction_max_query(queries)
+
+    def _languages_of(self, collection_id: int) -> list[str]:
+        """The languages that a fair share of the collection is in."""
+        known = self._languages  # another may take its place meanwhile
+        if collection_id not in known:
+            of_collection = tantivy.Query.term_query(self._schema, "collection_id", collection_id)
+            wanted = {"languages": {"terms": {"field": "language", "size": 1_000}}}
+            buckets = self._index.searcher().aggregate(of_collection, wanted)["languages"]["buckets"]
+            least = MIN_LANGUAGE_SHARE * sum(bucket["doc_count"] for bucket in buckets)
+            known[collection_id] = [bucket["key"] for bucket in buckets if bucket["doc_count"] >= least]
+        return known[collection_id]
 
     def _filters(self, where: IndexFilter) -> list[tantivy.Query]:
         # Filters must not add to the score.
@@ -141,6 +150,17 @@ class TantivyIndex:
             spellings = [prefix] if prefix.endswith("/") else [prefix, f"{prefix}/"]
             queries.append(tantivy.Query.term_set_query(self._schema, "url_prefix", spellings))
         return [tantivy.Query.const_score_query(query, 0.0) for query in queries]
+
+
+def _discard_other_versions(path: Path) -> None:
+    """Empty the directory of an index that another version of the analysis made: it is derived, and made anew from the
+    database (``corpus/mending.py``)."""
+    version = path / _VERSION_FILE
+    if not any(path.iterdir()) or (version.is_file() and version.read_text().strip() == str(ANALYSIS_VERSION)):
+        return
+    log.warning("the lexical index was made by another version of Footnote: it is made anew from the database")
+    shutil.rmtree(path)
+    path.mkdir()
 
 
 def url_prefixes(url: str) -> list[str]:

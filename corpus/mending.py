@@ -1,7 +1,8 @@
 """Rebuilding the indexes from the database, which holds all they were made from.
 
-Looked at whenever the corpus is opened: an index directory may have been lost, moved away or put back from an older copy, and
-the token vectors' last writes aren't synced to disk. Without this, pages would be missing from searches although each new
+Looked at whenever the corpus is opened: an index directory may have been lost, moved away or put back from an older copy, the
+token vectors' last writes aren't synced to disk, and a lexical index that an older version made is emptied when it is opened.
+Without this, pages would be missing from searches although each new
 crawl finds them unchanged. ``corpus/verify.py`` looks closer, and rebuilds what it misses in the same way.
 """
 
@@ -10,9 +11,8 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
-from collections.abc import Sequence
-from functools import partial, reduce
-from operator import and_
+from collections.abc import Callable, Sequence
+from functools import partial
 
 from sqlalchemy import Connection, func, select
 
@@ -23,13 +23,16 @@ from corpus.store import ChunkIndex, IdRange, IndexRow, headings_text
 
 log = logging.getLogger(__name__)
 BATCH = 128
+WORDS_BATCH = 2_048  # nothing is embedded, and every batch is a commit
 IDS_AT_ONCE = 8192  # on average; chunk ids are hashes, so that equal parts hold about the same number
 
 
-async def mend_indexes(database: Database, index: ChunkIndex, embedder: Embedder) -> int:
+async def mend_indexes(
+    database: Database, index: ChunkIndex, embedder: Embedder, *, report: Callable[[str], None] = lambda stage: None
+) -> int:
     """Index live chunks that any index lacks; gives how many. Costs nothing but four counts where all are there.
 
-    Only for the one process that owns the indexes, before it begins to write.
+    Only for the one process that owns the indexes, before it begins to write. ``report`` is told how far it is.
     """
     live = await database.snapshot(_count_live)
     counts = await asyncio.to_thread(index.counts)
@@ -37,12 +40,31 @@ async def mend_indexes(database: Database, index: ChunkIndex, embedder: Embedder
         return 0
     log.warning("the indexes lack chunks (%s of %d live ones): rebuilding them from the database", counts, live)
     mended = 0
-    for within in parts(live):
+    ranges = parts(live)
+    for number, within in enumerate(ranges):
+        report(f"rebuilding the indexes ({100 * number // len(ranges)} %)")
         ids = await database.snapshot(partial(live_ids, within=within))
-        held = await asyncio.to_thread(index.ids, within)
-        mended += await rebuild(database, index, embedder, sorted(ids - reduce(and_, map(set, held.values()))))
+        held = {name: set(found) for name, found in (await asyncio.to_thread(index.ids, within)).items()}
+        embedded = held["vectors"] & held["tokens"]
+        mended += await rebuild_words(database, index, sorted(ids & embedded - held["lexical"]))
+        mended += await rebuild(database, index, embedder, sorted(ids - embedded))
     log.info("rebuilt %d chunks", mended)
     return mended
+
+
+async def rebuild_words(database: Database, index: ChunkIndex, ids: Sequence[str]) -> int:
+    """As :func:`rebuild`, for chunks that only the lexical index lacks: thousands a second.
+
+    Raises: StorageFull, TransientError.
+    """
+    written = 0
+    for begin in range(0, len(ids), WORDS_BATCH):
+        part = list(ids[begin : begin + WORDS_BATCH])
+        rows = [row for row, _ in await database.snapshot(partial(_rows, ids=part))]
+        await asyncio.to_thread(index.write_words, rows)
+        await _delete_gone(database, index, part)
+        written += len(rows)
+    return written
 
 
 async def rebuild(database: Database, index: ChunkIndex, embedder: Embedder, ids: Sequence[str]) -> int:
@@ -60,11 +82,15 @@ async def rebuild(database: Database, index: ChunkIndex, embedder: Embedder, ids
         embedded = iter(await asyncio.to_thread(embedder.embed_passages, lost) if lost else [])
         embeddings = [kept.get(row.id) or next(embedded) for row, _ in rows]
         await asyncio.to_thread(index.write, [row for row, _ in rows], embeddings)
-        # A page that was replaced meanwhile may have been swept before this wrote its chunks again.
-        gone = set(part) - await database.snapshot(partial(live_among, ids=part))
-        await asyncio.to_thread(index.delete, sorted(gone))
+        await _delete_gone(database, index, part)
         written += len(rows)
     return written
+
+
+async def _delete_gone(database: Database, index: ChunkIndex, ids: Sequence[str]) -> None:
+    """A page that was replaced meanwhile may have been swept before its chunks were written again."""
+    gone = set(ids) - await database.snapshot(partial(live_among, ids=ids))
+    await asyncio.to_thread(index.delete, sorted(gone))
 
 
 def parts(count: int) -> list[IdRange]:

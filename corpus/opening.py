@@ -62,7 +62,7 @@ async def open_corpus(settings: Settings, *, report: Callable[[str], None] = lam
         report("opening the indexes")
         index = await asyncio.to_thread(open_index, directory, embedder.stamp.dimension)
         stack.push_async_callback(asyncio.to_thread, index.close)
-        rebuilt = await mend_indexes(database, index, embedder)
+        rebuilt = await mend_indexes(database, index, embedder, report=report)
         writer = GenerationWriter(database=database, index=index, embedder=embedder)
         pages = Pages(database=database, writer=writer)
         await pages.ensure_collection(DEFAULT_COLLECTION)

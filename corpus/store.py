@@ -157,6 +157,14 @@ class ChunkIndex:
             self.vectors.flush()
             self.lexical.flush()
 
+    def write_words(self, rows: Sequence[IndexRow]) -> None:
+        """Insert or overwrite chunks in the lexical index alone. Blocks. Raises as :meth:`write`."""
+        if not rows:
+            return
+        with self._writer, _classified("write"):
+            self.lexical.upsert(rows)
+            self.lexical.flush()
+
     def load(self, ids: Sequence[str]) -> dict[str, Embedding]:
         """What was stored for those of ``ids`` that both vector stores hold; writing it again stores the same. Blocks.
 

@@ -9,9 +9,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
+import tantivy
 from rank_bm25 import BM25Okapi
 
-from corpus.bm25 import MAX_QUERY_TERMS, TantivyIndex, english_analyzer, url_prefixes
+from corpus.analysis import page_terms
+from corpus.bm25 import MAX_QUERY_TERMS, TantivyIndex, url_prefixes
 from corpus.store import IdRange, IndexFilter, IndexRow
 
 EVERYTHING = IndexFilter(collection_id=1)
@@ -88,24 +90,23 @@ def test_scores_are_bm25_with_lucenes_idf(index: TantivyIndex) -> None:
     assert scores == pytest.approx({"0": 0.47000 * 2.2 / 1.975, "1": 0.47000 * 4.4 / 3.65}, rel=1e-4)
 
 
-def test_headings_count_half_and_only_once_more(index: TantivyIndex) -> None:
-    put(index, row("text", "whale"), row("heading", "song", headings="whale"), row("neither", "song"))
+def test_words_of_headings_are_found_and_count_a_little_more(index: TantivyIndex) -> None:
+    put(index, row("text", "whale song"), row("heading", "song", headings="whale"), row("neither", "song bird"))
     scores = {candidate.id: candidate.score for candidate in index.search("whale", where=EVERYTHING, limit=10)}
     assert set(scores) == {"text", "heading"}
-    assert scores["text"] > scores["heading"] > 0
+    assert scores["text"] < scores["heading"] < 2 * scores["text"]
 
 
 def test_ranking_agrees_with_rank_bm25_and_the_formula(index: TantivyIndex) -> None:
     rng = random.Random(7)
     texts = generated_documents(300, rng)
     put(index, *(row(f"{i:03}", text) for i, text in enumerate(texts)))
-    analyzer = english_analyzer()
-    documents = [analyzer.analyze(text) for text in texts]
+    documents = [page_terms(text, "en") for text in texts]
     oracle = BM25Okapi(documents, k1=K1, b=B)
     for _ in range(40):
         # Rare words: rank_bm25 floors the idf of those that half of the documents hold.
         query = list(dict.fromkeys(f"word{rng.randint(10, 399)}" for _ in range(rng.randint(1, 4))))
-        terms = [term for word in query for term in analyzer.analyze(word)]
+        terms = page_terms(" ".join(query), "en")
         found = {candidate.id: candidate.score for candidate in index.search(" ".join(query), where=EVERYTHING, limit=300)}
         formula = {f"{i:03}": score for i, score in enumerate(lucene_bm25(documents, terms)) if score > 0}
         assert found == pytest.approx(formula, rel=1e-3)
@@ -137,7 +138,7 @@ def rank_correlation(found: dict[str, float], expected: dict[str, float]) -> flo
         "🙂 🐳 👩‍👩‍👧",
         "مرحبا بالعالم שלום",
         "\u202ewhale\u202c",
-        "the and of",
+        "مِنْ -- 'a' OR `b` || c && d ;DROP TABLE tokens; --",
         "",
         "\x00\x01",
         "w" * 100_000,
@@ -165,6 +166,64 @@ def test_words_of_other_scripts_are_found(index: TantivyIndex) -> None:
     assert ids(index, "مرحبا") == ["arabic"]
 
 
+def test_a_question_of_stop_words_alone_finds_them_and_others_ignore_them(index: TantivyIndex) -> None:
+    put(index, row("hamlet", "To be, or not to be"), row("fox", "Red foxes jump"))
+    assert ids(index, "to be or not to be") == ["hamlet"]
+    assert ids(index, "Is it to be a fox?") == ["fox"]
+
+
+def test_pages_are_stemmed_in_their_own_language_whatever_the_question_is_in(index: TantivyIndex) -> None:
+    put(
+        index, row("de", "Die Häuser der Stadt", language="de"), row("en", "Houses of the city"), row("pl", "Domy", language="pl")
+    )
+    assert ids(index, "Haus") == ["de"]
+    assert ids(index, "house") == ["en"]
+    assert ids(index, "domy") == ["pl"]
+    assert ids(index, "Haus", IndexFilter(1, language="de")) == ["de"]
+
+
+def test_a_language_that_hardly_any_page_is_in_does_not_shape_questions(index: TantivyIndex) -> None:
+    put(index, *(row(f"{number}", "data", language="en") for number in range(120)), row("de", "Haus", language="de"))
+    assert ids(index, "Häuser") == []
+    put(index, *(row(f"de{number}", "Haus", language="de") for number in range(10)))
+    assert len(ids(index, "Häuser")) == 11
+
+
+def test_identifiers_are_found_whole_before_their_parts(index: TantivyIndex) -> None:
+    put(
+        index,
+        row("join", "os.path.join(path, *paths) returns a path."),
+        row("parts", "The path to join: os, a path, a join. Join the path. Path, join, os."),
+        row("option", "Give --max-depth=2 to stop early."),
+        row("words", "The max depth is the depth at most; max depth, depth."),
+    )
+    assert ids(index, "How does os.path.join treat a path?") == ["join", "parts"]
+    assert ids(index, "--max-depth") == ["option", "words"]
+    assert set(ids(index, "maximum depth")) == {"option", "words"}
+
+
+def test_scripts_without_spaces_are_found_by_parts_of_a_sentence(index: TantivyIndex) -> None:
+    put(index, row("zh", "东京大学在日本。", language="zh"), row("other", "北京在中国。", language="zh"))
+    assert ids(index, "大学在哪里") == ["zh"]
+    assert ids(index, "京") == ["other", "zh"]
+
+
+def test_an_index_of_another_version_is_emptied(tmp_path: Path) -> None:
+    path = tmp_path / "lexical"
+    path.mkdir()
+    builder = tantivy.SchemaBuilder()
+    builder.add_text_field("text", stored=True, tokenizer_name="footnote_en")
+    old = tantivy.Index(builder.build(), path=str(path))
+    old.writer().commit()
+    del old
+    opened = TantivyIndex(path=path)
+    put(opened, row("a", "whale"))
+    opened.close()
+    opened = TantivyIndex(path=path)
+    assert ids(opened, "whale") == ["a"]
+    opened.close()
+
+
 def test_filters_are_exact_and_do_not_change_scores(index: TantivyIndex) -> None:
     put(
         index,
@@ -177,7 +236,7 @@ def test_filters_are_exact_and_do_not_change_scores(index: TantivyIndex) -> None
     assert ids(index, "whale", IndexFilter(1, language="de")) == ["b"]
     assert ids(index, "whale", IndexFilter(2)) == ["c"]
     assert ids(index, "whale", IndexFilter(1, url_prefix="https://a.example/docs/", language="de")) == []
-    plain = index.search("whale", where=EVERYTHING, limit=5)
+    plain = [hit for hit in index.search("whale", where=EVERYTHING, limit=5) if hit.id == "a"]
     filtered = index.search("whale", where=IndexFilter(1, url_prefix="https://a.example/docs/", language="en"), limit=5)
     assert filtered[0].score == pytest.approx(plain[0].score)
 
