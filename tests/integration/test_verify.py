@@ -425,7 +425,7 @@ async def test_the_command_without_a_service(
         page = await opened.put("https://h/x", "The keeper winds the clockwork.")
         opened.corpus.index.tokens.delete([chunk.id for chunk in await opened.chunks(page)])
     monkeypatch.setenv("FOOTNOTE_DATA_DIR", str(settings.data_dir))
-    monkeypatch.setattr("corpus.opening.load_embedder", lambda settings: fake_embedder)
+    monkeypatch.setattr("corpus.opening.load_embedder", lambda settings, **_: fake_embedder)
     monkeypatch.setattr("footnote.logs.set_up_logging", lambda level: None)
     for expected in ((1, {"missing_in_index": 1}, 1), (0, {}, 0)):
         ran = await asyncio.to_thread(CliRunner().invoke, command_line, ["verify", "--json"])
