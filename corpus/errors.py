@@ -12,7 +12,8 @@
     ├── StartupError                  500  the service refuses to start; the message holds the remedy
     │   ├── DataDirectoryLocked            another process owns the data directory
     │   ├── IndexMismatch                  the index was made by another embedder or chunker
-    │   └── ModelMissing                   a weight package or model folder isn't there
+    │   ├── ModelMissing                   a weight package or model folder isn't there
+    │   └── ModelTooLarge                  a language model doesn't fit the device's free memory
     └── IngestError                        why one URL was not indexed (never an HTTP answer of ours)
         ├── PermanentError                 trying again can't help: 404, refused by robots.txt, not text
         │   └── ForbiddenAddress           the address guard or URL policy said no
@@ -88,6 +89,10 @@ class IndexMismatch(StartupError):
 
 class ModelMissing(StartupError):
     code = "model_missing"
+
+
+class ModelTooLarge(StartupError):
+    code = "model_too_large"
 
 
 class IngestError(FootnoteError):
