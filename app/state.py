@@ -17,8 +17,10 @@ from app.citations import CitationChecker
 from app.cross_encoder import CrossEncoderReranker
 from app.evidence import EvidenceFinder
 from app.llm.base import LanguageModel
+from app.llm.langchain_model import LangChainModel
 from app.llm.llamacpp import LlamaCppModel, find_model
 from app.llm.openai_compatible import OpenAiModel
+from app.llm.transformers_model import TransformersModel
 from app.reranker import MaxSimReranker, Reranker
 from corpus.database import Database
 from corpus.errors import Unavailable
@@ -92,8 +94,6 @@ async def open_service(
             await stack.enter_async_context(companion(corpus))
         readiness.report("loading the language model")
         model = await loading_model
-        if model is not None:
-            stack.push_async_callback(model.close)
         readiness.report("loading the reranker")
         reranker = await asyncio.to_thread(_load_reranker, settings, corpus, readiness.degraded)
         yield _assemble(settings, corpus, database=database, queue=queue, model=model, reranker=reranker)
@@ -158,19 +158,27 @@ def _load_reranker(settings: Settings, corpus: Corpus, degraded: list[str]) -> R
 
 
 def _load_model(settings: Settings) -> LanguageModel | None:
-    if settings.llm.engine == "none":
-        return None
-    if settings.llm.engine == "openai":
-        return OpenAiModel(settings=settings.llm)
-    path = find_model(settings.llm.model, models_dir=settings.data_dir / "models")
-    return LlamaCppModel.load(path=path, settings=settings.llm)
+    models_dir = settings.data_dir / "models"
+    match settings.llm.engine:
+        case "none":
+            return None
+        case "openai":
+            return OpenAiModel(settings=settings.llm)
+        case "langchain":
+            return LangChainModel.load(settings=settings.llm)
+        case "transformers":
+            return TransformersModel.load(settings=settings.llm, models_dir=models_dir)
+        case "llamacpp":
+            path = find_model(settings.llm.model, models_dir=models_dir)
+            return LlamaCppModel.load(path=path, settings=settings.llm)
 
 
 async def _settle(task: asyncio.Future[LanguageModel | None]) -> None:
-    """A thread can't be cancelled: on a failed start wait for it, and don't let its own error hide the first one."""
+    """Close the model. A thread can't be cancelled: on a failed start wait for it, and don't let its own error hide the first
+    one."""
     await asyncio.wait([task])
-    if not task.cancelled():
-        task.exception()
+    if not task.cancelled() and task.exception() is None and (model := task.result()) is not None:
+        await model.close()
 
 
 def current_service(request: Request) -> Service:

@@ -160,23 +160,43 @@ class IngestSettings(Section):
     parse_memory_bytes: int = Field(1_500_000_000, ge=100_000_000, description="Memory limit of the parsing process.")
 
 
+_MODEL_OF = {"transformers": "a folder of safetensors weights, or a fetched hub name", "langchain": "provider:name"}
+
+
 class LlmSettings(Section):
-    engine: Literal["llamacpp", "openai", "none"] = Field(
+    engine: Literal["llamacpp", "transformers", "openai", "langchain", "none"] = Field(
         "llamacpp",
-        description="llamacpp: a GGUF model in process. openai: a server of the OpenAI API (vLLM, llama-server, Ollama, TGI). "
-        "none: answers are quotes, never phrased by a model.",
+        description="llamacpp: a GGUF model in process. transformers: safetensors weights on a GPU in process (the extra `gpu`). "
+        "openai: a server of the OpenAI API (vLLM, llama-server, Ollama, TGI). langchain: any provider that LangChain knows (the "
+        "extra `langchain`). none: answers are quotes, never phrased by a model.",
     )
     model: str = Field(
         GEMMA,
-        description="The built-in Gemma 3 270M (4-bit), or the path of a GGUF file; the model's name at the server for openai.",
+        description="llamacpp: the built-in Gemma 3 270M (4-bit), or the path of a GGUF file. transformers: a folder, or a model "
+        "that `footnote models pull` has fetched. openai: its name at the server. langchain: provider:name.",
     )
     base_url: str = Field(
         "",
-        description="For openai: where its API begins, such as http://127.0.0.1:8080/v1. Questions and passages go there.",
+        description="For openai, and for langchain where the provider takes one: where the API begins, such as "
+        "http://127.0.0.1:8080/v1. Questions and passages go there.",
     )
-    api_key: SecretStr = Field(SecretStr(""), description="For openai: the server's key, if it wants one.")
+    api_key: SecretStr = Field(
+        SecretStr(""),
+        description="For openai and langchain: the server's key, if it wants one (langchain: or the provider's own variable).",
+    )
+    quantisation: Literal["nf4", "int8", "bf16"] = Field(
+        "nf4",
+        description="For transformers: how the weights are held. nf4: 4 bits; int8; bf16: as they are. All compute in bf16.",
+    )
+    device: str = Field(
+        "auto",
+        pattern=r"^(auto|cpu|cuda(:\d+)?)$",
+        description="For transformers: auto (the GPU, or an error), cuda, cuda:1, cpu.",
+    )
     style: Literal["auto", "chat", "completion"] = Field(
-        "auto", description="chat for instruct models, completion for base models. auto: only the built-in model is a base model."
+        "auto",
+        description="chat for instruct models, completion for base models. auto: what the model's files say, where they do; "
+        "else only the built-in model is a base model.",
     )
     context_tokens: int = Field(2048, ge=512, description="Context window of each slot, in tokens.")
     slots: int = Field(2, ge=1, le=64, description="Answers generated at once; more wait in a queue.")
@@ -190,6 +210,8 @@ class LlmSettings(Section):
     def _names_its_server(self) -> Self:
         if self.engine == "openai" and not (self.base_url.startswith(("http://", "https://")) and self.model != GEMMA):
             raise ValueError("llm.engine openai needs llm.base_url (http://… or https://…) and llm.model, its name there")
+        if self.engine in ("transformers", "langchain") and self.model == GEMMA:
+            raise ValueError(f"llm.engine {self.engine} needs llm.model: {_MODEL_OF[self.engine]}")
         return self
 
 

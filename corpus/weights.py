@@ -72,7 +72,7 @@ def model_folder(name: str, *, models_dir: Path | None = None, setting: str = "i
             model=name,
         )
     raise ModelMissing(
-        f"{setting} is {name!r}, which is not a folder. Name a folder that holds a sentence-transformers model in safetensors "
+        f"{setting} is {name!r}, which is not a folder. Name a folder that holds a model in safetensors "
         "format, or a model of the Hugging Face hub (owner/model) that `footnote models pull` has fetched.",
         model=name,
     )

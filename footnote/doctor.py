@@ -181,6 +181,8 @@ def check_language_model(settings: Settings) -> Finding:
             Status.OK,
             f"{llm.model} at {llm.base_url}, {llm.slots} answers at once; /readyz tells if it answers",
         )
+    if llm.engine in ("transformers", "langchain"):
+        return check_optional_engine(settings)
     without = "FOOTNOTE_LLM__ENGINE=none answers with quotes alone"
     if importlib.util.find_spec("xllamacpp") is None:
         return Finding("language model", Status.MISSING, "xllamacpp is not installed", f"pip install xllamacpp; or {without}")
@@ -196,6 +198,29 @@ def check_language_model(settings: Settings) -> Finding:
     unpacked = any((settings.data_dir / "models").glob("*.gguf"))
     state = "unpacked" if unpacked else "to be unpacked at the first start"
     return Finding("language model", Status.OK, f"{GEMMA} (4-bit) in llama.cpp, {state}, {llm.slots} answers at once")
+
+
+def check_optional_engine(settings: Settings) -> Finding:
+    """The engines whose packages are extras."""
+    llm = settings.llm
+    is_local = llm.engine == "transformers"
+    packages = (["accelerate"] + ["bitsandbytes"] * (llm.quantisation != "bf16")) if is_local else ["langchain"]
+    missing = [name for name in packages if importlib.util.find_spec(name) is None]
+    if missing:
+        extra = "gpu" if is_local else "langchain"
+        found = f"llm.engine {llm.engine} needs {', '.join(missing)}"
+        return Finding("language model", Status.MISSING, found, f"pip install '{DISTRIBUTION}[{extra}]'")
+    if not is_local:
+        return Finding("language model", Status.OK, f"{llm.model} through LangChain, {llm.slots} answers at once")
+    if llm.device != "cpu" and (not has_nvidia() or _is_cpu_build()):
+        remedy = "mend that, or set FOOTNOTE_LLM__DEVICE=cpu to run it on the cpu all the same"
+        return Finding("language model", Status.MISSING, f"llm.device is {llm.device}, but {_why_no_cuda()}", remedy)
+    try:
+        model_folder(llm.model, models_dir=settings.data_dir / "models", setting="llm.model")
+    except ModelMissing as exc:
+        return Finding("language model", Status.MISSING, exc.message, "fetch it, or correct llm.model")
+    found = f"{llm.model}, {llm.quantisation} on {llm.device}, {llm.slots} answers at once; its memory is checked at the start"
+    return Finding("language model", Status.OK, found)
 
 
 def check_browser(settings: Settings) -> Iterator[Finding]:

@@ -13,7 +13,8 @@ _COUNTED = re.compile(r" ?[A-Za-z]+|.", re.DOTALL)
 
 @dataclass(frozen=True, slots=True)
 class ModelFacts:
-    """``style``: a base model completes text and is shown examples; a chat model follows instructions."""
+    """``style``: a base model completes text and is shown examples; a chat model follows instructions. ``memory_bytes``: what
+    its weights, caches and working space were planned to take; None where the engine doesn't say."""
 
     name: str
     engine: str
@@ -21,6 +22,7 @@ class ModelFacts:
     quantisation: str
     context_tokens: int
     style: Literal["completion", "chat"]
+    memory_bytes: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,19 +11,23 @@ from contextlib import aclosing
 from pathlib import Path
 from typing import Any, Protocol
 
+import langsmith.utils
 import pytest
 import xllamacpp
 
 from app.llm.admission import Admission
 from app.llm.base import LanguageModel, Piece
+from app.llm.langchain_model import LangChainModel
 from app.llm.llamacpp import CPU_BATCH_TOKENS, LlamaCppModel, find_model
 from app.llm.openai_compatible import OpenAiModel
+from app.llm.transformers_model import TransformersModel
 from app.prompts import completion_prompt
-from corpus.errors import InvalidInput, ModelMissing, Overloaded, StorageFull, Unavailable
+from corpus.errors import InvalidInput, ModelMissing, Overloaded, StartupError, StorageFull, Unavailable
 from corpus.settings import LlmSettings
 from corpus.weights import GEMMA
 from tests.fakes import FakeModel
 from tests.scripted_site import ScriptedSite, page, reset
+from tests.tiny_model import save_tiny_model
 
 COUNTING = "one, two, three, four, five, six, seven, eight, nine, ten,"
 CONTEXT_TOKENS = 512
@@ -62,6 +66,8 @@ def server(gguf: Path) -> Iterator[str]:
     params.verbosity = 0
     params.api_keys = [KEY]
     params.model_alias = {"gemma"}
+    params.use_jinja = True
+    params.chat_template = "{% for m in messages %}{{ m.content }}{% endfor %}"  # so that a base model chats as it completes
     running = xllamacpp.Server(params)
     yield f"{running.listening_address}/v1"
     del running
@@ -79,7 +85,37 @@ def openai_settings(url: str, **changed: Any) -> LlmSettings:
     return LlmSettings(**values | {"slots": 1, "queue_limit": 0, "context_tokens": CONTEXT_TOKENS} | changed)
 
 
-@pytest.fixture(params=["fake", "llama", "remote"])
+@pytest.fixture
+async def langchain(server: str) -> AsyncIterator[LangChainModel]:
+    model = await asyncio.to_thread(LangChainModel.load, settings=langchain_settings(server))
+    yield model
+    await model.close()
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_tiny_model(tmp_path_factory.mktemp("tiny"))
+
+
+@pytest.fixture(scope="module")
+def transformers(tiny: Path) -> Iterator[TransformersModel]:
+    """Its letters come one by one, so it says much less than the others in as many tokens."""
+    model = TransformersModel.load(settings=transformers_settings(tiny))
+    yield model
+    asyncio.run(model.close())
+
+
+def transformers_settings(folder: Path, **changed: Any) -> LlmSettings:
+    values: dict[str, Any] = {"engine": "transformers", "model": str(folder), "device": "cpu", "slots": 1, "queue_limit": 0}
+    return LlmSettings(**values | {"context_tokens": CONTEXT_TOKENS} | changed)
+
+
+def langchain_settings(url: str, **changed: Any) -> LlmSettings:
+    values: dict[str, Any] = {"engine": "langchain", "base_url": url, "model": "openai:gemma", "api_key": KEY}
+    return LlmSettings(**values | {"slots": 1, "queue_limit": 0, "context_tokens": CONTEXT_TOKENS} | changed)
+
+
+@pytest.fixture(params=["fake", "llama", "remote", "langchain", "transformers"])
 def model(request: pytest.FixtureRequest) -> Model:
     if request.param != "fake":
         found: Model = request.getfixturevalue(request.param)
@@ -256,6 +292,63 @@ async def test_a_stream_that_ends_early_is_not_taken_for_whole() -> None:
 def test_a_server_must_be_named() -> None:
     with pytest.raises(ValueError, match=r"llm\.base_url"):
         LlmSettings(engine="openai")
+
+
+# LangChain
+
+
+async def test_langchain_traces_nothing_whatever_the_environment_says(server: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LANGSMITH_TRACING", "true")
+    langsmith.utils.get_env_var.cache_clear()
+    langsmith.configure(enabled=None)
+    assert langsmith.utils.tracing_is_enabled()
+    await asyncio.to_thread(LangChainModel.load, settings=langchain_settings(server))
+    assert not langsmith.utils.tracing_is_enabled()
+    langsmith.utils.get_env_var.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("reply", "error"),
+    [
+        (page(b'{"error": {"message": "slow down"}}', code=429), Overloaded),
+        (page(b'{"error": {"message": "context length exceeded"}}', code=400), InvalidInput),
+        (page(b'{"error": {"message": "no such model"}}', code=404), Unavailable),
+        (reset(), Unavailable),
+    ],
+    ids=["429", "context", "404", "reset"],
+)
+async def test_a_provider_that_fails_is_understood(reply: Any, error: type[Exception]) -> None:
+    async with ScriptedSite() as site:
+        site.script("/v1/chat/completions", reply)
+        model = await asyncio.to_thread(LangChainModel.load, settings=langchain_settings(site.url("/v1")))
+        with pytest.raises(error):
+            await whole(model, COUNTING)
+        assert model._admission.running == 0
+
+
+async def test_a_provider_that_passes_over_max_tokens_is_cut_off() -> None:
+    chunk = b'data: {"choices": [{"index": 0, "delta": {"role": "assistant", "content": "on and "}}]}\n\n'
+    async with ScriptedSite() as site:
+        site.script("/v1/chat/completions", page(chunk * 50, content_type="text/event-stream"))
+        model = await asyncio.to_thread(LangChainModel.load, settings=langchain_settings(site.url("/v1")))
+        found = await whole(model, COUNTING, max_tokens=3)
+    assert "".join(piece.text for piece in found) == "on and " * 3
+    assert found[-1].ended == "length"
+
+
+@pytest.mark.parametrize(
+    ("model", "says"),
+    [("nobody:knows", "provider:name"), ("anthropic:claude", "langchain-anthropic"), ("plain", "provider:name")],
+)
+def test_a_provider_that_is_not_there_is_refused_with_the_remedy(model: str, says: str) -> None:
+    with pytest.raises(StartupError, match=says):
+        LangChainModel.load(settings=LlmSettings(engine="langchain", model=model))
+
+
+@pytest.mark.parametrize("engine", ["transformers", "langchain"])
+def test_engines_without_a_model_of_their_own_must_be_told_one(engine: str) -> None:
+    with pytest.raises(ValueError, match=r"llm\.model"):
+        LlmSettings(engine=engine)  # type: ignore[arg-type]
 
 
 # llama.cpp

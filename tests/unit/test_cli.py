@@ -386,6 +386,22 @@ def test_doctor_knows_the_built_in_model_and_a_server(tmp_path: Path) -> None:
     assert "m at http://h/v1" in server.found
 
 
+def test_doctor_knows_what_the_optional_engines_need(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(doctor, "has_nvidia", lambda: False)
+    on_gpu = {"engine": "transformers", "model": str(tmp_path)}
+    found = doctor.check_language_model(Settings(llm=on_gpu))
+    assert (found.status, "no NVIDIA driver" in found.found) == (Status.MISSING, True)
+    assert "LLM__DEVICE=cpu" in found.remedy
+    assert "no .safetensors" in doctor.check_language_model(Settings(llm=on_gpu | {"device": "cpu"})).found
+    (tmp_path / "model.safetensors").touch()
+    assert doctor.check_language_model(Settings(llm=on_gpu | {"device": "cpu"})).status is Status.OK
+    hosted = {"engine": "langchain", "model": "anthropic:some"}
+    assert doctor.check_language_model(Settings(llm=hosted)).status is Status.OK
+    monkeypatch.setattr(doctor.importlib.util, "find_spec", lambda _: None)
+    assert "[gpu]" in doctor.check_language_model(Settings(llm=on_gpu | {"device": "cpu"})).remedy
+    assert "[langchain]" in doctor.check_language_model(Settings(llm=hosted)).remedy
+
+
 def test_doctor_looks_for_a_browser_where_pages_are_rendered(monkeypatch: pytest.MonkeyPatch) -> None:
     assert list(doctor.check_browser(Settings())) == []
     [missing] = doctor.check_browser(Settings(ingest=IngestSettings(render="always", browser_path="no-such-browser")))
