@@ -19,12 +19,18 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from corpus.database import is_disk_full
-from corpus.errors import FootnoteError, StorageFull, Unavailable
+from corpus.errors import FootnoteError, RateLimited, StorageFull, Unavailable
 
 log = logging.getLogger(__name__)
 PROBLEM = "application/problem+json"
 OPENAI_PATHS = frozenset({"/v1/chat/completions", "/v1/models"})
-_OPENAI_CODES = {"invalid_input": "invalid_value", "not_found": "model_not_found", "overloaded": "server_overloaded"}
+_OPENAI_CODES = {
+    "invalid_input": "invalid_value",
+    "not_found": "model_not_found",
+    "overloaded": "server_overloaded",
+    "unauthorized": "invalid_api_key",
+    "rate_limited": "rate_limit_exceeded",
+}
 
 
 def install_error_handlers(app: FastAPI) -> None:
@@ -35,7 +41,7 @@ def install_error_handlers(app: FastAPI) -> None:
 
 
 def refusal(
-    scope: Scope, *, status: int, code: str, message: str, headers: Mapping[str, str] | None = None, **details: Any
+    scope: Scope, /, *, status: int, code: str, message: str, headers: Mapping[str, str] | None = None, **details: Any
 ) -> JSONResponse:
     """An error, in the words of the API whose path was asked."""
     if is_openai_path(scope.get("path", "")):
@@ -62,7 +68,7 @@ def _openai_error(*, status: int, code: str, message: str, headers: Mapping[str,
 
 async def _footnote_error(request: Request, exc: Exception) -> JSONResponse:
     assert isinstance(exc, FootnoteError)
-    headers = {"Retry-After": str(exc.retry_after_s)} if isinstance(exc, Unavailable) else None
+    headers = {"Retry-After": str(exc.retry_after_s)} if isinstance(exc, Unavailable | RateLimited) else None
     return refusal(request.scope, status=exc.status, code=exc.code, message=exc.message, headers=headers, **exc.details)
 
 

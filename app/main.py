@@ -14,8 +14,10 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.routing import Route
 
+from app.callers import listens_on_loopback
 from app.errors import BodyLimit, install_error_handlers
-from app.routes import ask, citations, health, ingest, jobs, mcp, openai, pages, search, sources, verify, web
+from app.routes import ask, citations, health, ingest, jobs, keys, mcp, openai, pages, search, sources, verify, web
+from app.routes.gate import Gate
 from app.routes.origins import OriginCheck
 from app.state import Companion, Readiness, open_service
 from app.web_bundle import load_bundle
@@ -64,13 +66,14 @@ def create_app(
     app.add_middleware(BodyLimit, max_bytes=settings.server.max_body_bytes)
     app.state.readiness = state
     app.state.web = load_bundle()
+    app.add_middleware(Gate, server=settings.server, readiness=state)
     if origins := settings.server.allowed_origins:
         app.add_middleware(CORSMiddleware, allow_origins=origins, allow_methods=["*"], allow_headers=["*"])
     app.add_middleware(OriginCheck, allowed=origins)
     # A page that a name of its own resolves to this address (DNS rebinding) must not speak to us in its visitor's browser.
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=allowed_hosts(settings.server))
     install_error_handlers(app)
-    for routes in (ask, openai, citations, search, ingest, jobs, sources, pages, verify, health, web):
+    for routes in (ask, openai, citations, search, ingest, jobs, sources, pages, keys, verify, health, web):
         app.include_router(routes.router)
     app.router.routes.append(Route("/mcp", mcp_door))
     return app
@@ -79,7 +82,7 @@ def create_app(
 def allowed_hosts(server: ServerSettings) -> list[str]:
     """The Host names that are answered: the configured ones; else loopback's, or all where others are to reach the service."""
     loopback = ["127.0.0.1", "localhost", "[::1]"]
-    return server.allowed_hosts or (loopback if server.host in ("127.0.0.1", "::1", "localhost") else ["*"])
+    return server.allowed_hosts or (loopback if listens_on_loopback(server.host) else ["*"])
 
 
 async def _run(
@@ -99,6 +102,8 @@ async def _run(
             if stopping.is_set():
                 return
             readiness.service = service
+            if settings.server.api_keys == "off" and not listens_on_loopback(settings.server.host):
+                readiness.degraded.append("no API keys (server.api_keys is off): whoever reaches the service may use all of it")
             if service.model is None:
                 readiness.degraded.append("no language model: answers are quotes")
             elif lack := await service.model.lacks():

@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass, field, replace
 from typing import Annotated, Literal
 
 from dbos import DBOSClient
 from fastapi import Depends, Request
+from sqlalchemy.exc import OperationalError
 
 from app.answering import Answerer
+from app.callers import Caller, needs_keys
 from app.citations import CitationChecker
 from app.cross_encoder import CrossEncoderReranker
 from app.evidence import EvidenceFinder
@@ -22,10 +24,13 @@ from app.llm.llamacpp import LlamaCppModel, find_model
 from app.llm.openai_compatible import OpenAiModel
 from app.llm.transformers_model import TransformersModel
 from app.reranker import MaxSimReranker, Reranker
-from corpus.database import Database
-from corpus.errors import Unavailable
+from corpus.database import Database, sqlite_url
+from corpus.datadir import DataDirectory
+from corpus.errors import StartupError, Unavailable
 from corpus.generations import GenerationWriter
+from corpus.grants import EVERYTHING, Grants
 from corpus.jobs import Jobs, open_queue
+from corpus.keys import Keys, Scope
 from corpus.opening import Corpus, open_corpus
 from corpus.pages import Pages
 from corpus.search import Searcher
@@ -49,11 +54,19 @@ class Service:
     pages: Pages
     jobs: Jobs
     sources: Sources
+    keys: Keys
     searcher: Searcher
     reranker: Reranker | None
     model: LanguageModel | None
     answerer: Answerer
     verifier: Verifier
+
+    def within(self, grants: Grants) -> Service:
+        """The service as somebody sees it who may use these collections alone: others look as if they weren't there."""
+        if grants == EVERYTHING:
+            return self
+        pages, jobs, sources = self.pages.within(grants), self.jobs.within(grants), self.sources.within(grants)
+        return replace(self, pages=pages, jobs=jobs, sources=sources)
 
 
 @dataclass(slots=True)
@@ -83,6 +96,7 @@ async def open_service(
     """
     async with AsyncExitStack() as stack:
         # The embedder and the language model share nothing, so they load side by side.
+        await check_exposure(settings)
         loading_model = asyncio.ensure_future(asyncio.to_thread(_load_model, settings))
         stack.push_async_callback(_settle, loading_model)
         corpus = await stack.enter_async_context(open_corpus(settings, report=readiness.report))
@@ -123,6 +137,7 @@ def _assemble(
     )
     jobs = Jobs(database=database, queue=queue)
     sources = Sources(database=database, writer=writer)
+    keys = Keys(database=database)
     verifier = Verifier(
         database=database,
         index=corpus.index,
@@ -131,7 +146,7 @@ def _assemble(
         settings=settings.index,
         rebuilt_at_start=corpus.rebuilt_chunks,
     )
-    return Service(settings, corpus, database, pages, jobs, sources, searcher, reranker, model, answerer, verifier)
+    return Service(settings, corpus, database, pages, jobs, sources, keys, searcher, reranker, model, answerer, verifier)
 
 
 def _load_reranker(settings: Settings, corpus: Corpus, degraded: list[str]) -> Reranker | None:
@@ -181,8 +196,25 @@ async def _settle(task: asyncio.Future[LanguageModel | None]) -> None:
         await model.close()
 
 
-def current_service(request: Request) -> Service:
-    """The dependency of every route that needs the index. Raises: Unavailable while starting or stopping."""
+async def check_exposure(settings: Settings) -> None:
+    """Raises: StartupError, where the service would need a key of everybody and there is none yet."""
+    if not needs_keys(settings.server):
+        return
+    path = DataDirectory(settings.data_dir).database
+    if path.is_file():
+        async with Database(url=sqlite_url(path)) as database:
+            with suppress(OperationalError):  # an older release's database, without a table of keys
+                if await Keys(database=database).any_holds():
+                    return
+    raise StartupError(
+        f"On {settings.server.host} (server.host) Footnote serves only those who have an API key, and there is none yet. Make "
+        f"the first with:\n  FOOTNOTE_DATA_DIR={settings.data_dir} footnote keys create admin --scope admin\n"
+        "Then start again. If something in front of the service asks who is there, set server.api_keys to off instead."
+    )
+
+
+def ready_service(request: Request) -> Service:
+    """All of the service, whoever asks. Raises: Unavailable while starting or stopping."""
     readiness: Readiness = request.app.state.readiness
     if readiness.service is None:
         raise Unavailable(
@@ -191,4 +223,32 @@ def current_service(request: Request) -> Service:
     return readiness.service
 
 
-CurrentService = Annotated[Service, Depends(current_service)]
+def service_for(request: Request, scope: Scope) -> Service:
+    """What the caller may use of the service, for something that takes ``scope``.
+
+    Raises: Unavailable while starting or stopping; Forbidden, if the caller's key lacks the scope.
+    """
+    service = ready_service(request)
+    caller: Caller | None = getattr(request.state, "caller", None)
+    if caller is None:  # the gate let it pass while there was no service to guard
+        raise Unavailable("Footnote has just become ready. Ask again.", retry_after_s=1)
+    caller.require(scope)
+    return service.within(caller.grants)
+
+
+def _querying(request: Request) -> Service:
+    return service_for(request, Scope.QUERY)
+
+
+def _ingesting(request: Request) -> Service:
+    return service_for(request, Scope.INGEST)
+
+
+def _administering(request: Request) -> Service:
+    return service_for(request, Scope.ADMIN)
+
+
+# What a route may do, it says by the service that it asks for.
+Querying = Annotated[Service, Depends(_querying)]
+Ingesting = Annotated[Service, Depends(_ingesting)]
+Administering = Annotated[Service, Depends(_administering)]

@@ -245,6 +245,21 @@ class UrlRow(Base):
     elapsed_ms: Mapped[int | None]
 
 
+class ApiKeyRow(Base):
+    """A key of the HTTP API. The secret itself is stored nowhere. ``collections`` None: all."""
+
+    __tablename__ = "api_keys"
+
+    id: Mapped[str] = mapped_column(String(8), primary_key=True)
+    name: Mapped[str] = mapped_column(Text)
+    secret_hash: Mapped[str] = mapped_column(String(64))  # SHA-256, hexadecimal
+    scopes: Mapped[list[Any]]
+    collections: Mapped[list[Any] | None]
+    created_at: Mapped[datetime]
+    expires_at: Mapped[datetime | None]
+    revoked_at: Mapped[datetime | None]
+
+
 class FactRow(Base):
     """Single facts about the whole index: its stamp, and the epoch that counts every visible change."""
 

@@ -4,10 +4,13 @@
 
     FootnoteError                     500
     ├── InvalidInput                  422  the request can't be served as written
+    ├── Unauthorized                  401  no API key, or none that holds
+    ├── Forbidden                     403  the API key doesn't reach so far
     ├── NotFound                      404  no such page, job, source or collection
     ├── Conflict                      409  the thing changed, or is in the wrong state for this
     ├── Unavailable                   503  a part isn't ready; try again later
     │   └── Overloaded                503  too many requests at once; Retry-After is set
+    ├── RateLimited                   429  more requests than the limit; Retry-After is set
     ├── StorageFull                   507  the disk is full; nothing was lost
     ├── StartupError                  500  the service refuses to start; the message holds the remedy
     │   ├── DataDirectoryLocked            another process owns the data directory
@@ -45,6 +48,16 @@ class InvalidInput(FootnoteError):
     status = 422
 
 
+class Unauthorized(FootnoteError):
+    code = "unauthorized"
+    status = 401
+
+
+class Forbidden(FootnoteError):
+    code = "forbidden"
+    status = 403
+
+
 class NotFound(FootnoteError):
     code = "not_found"
     status = 404
@@ -68,6 +81,17 @@ class Unavailable(FootnoteError):
 
 class Overloaded(Unavailable):
     code = "overloaded"
+
+
+class RateLimited(FootnoteError):
+    """``retry_after_s`` is sent as the Retry-After header."""
+
+    code = "rate_limited"
+    status = 429
+
+    def __init__(self, message: str, *, retry_after_s: int = 60, **details: Any) -> None:
+        super().__init__(message, **details)
+        self.retry_after_s = retry_after_s
 
 
 class StorageFull(FootnoteError):

@@ -21,6 +21,7 @@ from sqlalchemy.orm import aliased
 
 from corpus.database import CollectionRow, Database, JobRow, SourceRow, UrlRow, utc_now
 from corpus.errors import Conflict, NotFound
+from corpus.grants import EVERYTHING, Grants, S
 from corpus.model import OPEN_STATES, JobState, UrlState
 from corpus.sources import JobSpec, no_such_source, open_job, record_job, remember, set_schedule
 
@@ -103,11 +104,16 @@ def open_queue(url: str) -> DBOSClient:
 
 
 class Jobs:
-    """``queue`` must point at the DBOS system database that the workers use."""
+    """``queue`` must point at the DBOS system database that the workers use. ``grants``: the collections whose jobs these are;
+    others look as if they weren't there."""
 
-    def __init__(self, *, database: Database, queue: DBOSClient) -> None:
+    def __init__(self, *, database: Database, queue: DBOSClient, grants: Grants = EVERYTHING) -> None:
         self._database = database
         self._queue = queue
+        self._grants = grants
+
+    def within(self, grants: Grants) -> Jobs:
+        return Jobs(database=self._database, queue=self._queue, grants=grants)
 
     async def submit(self, *, collection_id: int, spec: JobSpec, every_s: int | None = None) -> str:
         """Record a job and put it on the queue; gives its id. ``every_s``: and run its source again so often.
@@ -131,7 +137,8 @@ class Jobs:
         Raises: NotFound; Conflict while a job of it is open.
         """
         async with self._database.write() as connection:
-            source = (await connection.execute(select(SourceRow).where(SourceRow.id == source_id))).first()
+            wanted = self._grants.bound(select(SourceRow).where(SourceRow.id == source_id), SourceRow.collection_id)
+            source = (await connection.execute(wanted)).first()
             if source is None:
                 raise no_such_source(source_id)
             if (other := await open_job(connection, source_id)) is not None:
@@ -146,7 +153,7 @@ class Jobs:
         """Raises: NotFound."""
         found = await self._statuses(_jobs().where(JobRow.id == job_id))
         if not found:
-            raise NotFound(f"There is no job {job_id}. GET /v1/jobs lists those there are.")
+            raise _no_such_job(job_id)
         return found[0]
 
     async def list(self, *, limit: int = 50) -> Sequence[JobStatus]:
@@ -160,6 +167,8 @@ class Jobs:
         statement = select(UrlRow).where(UrlRow.job_id == job_id, UrlRow.seq > after).order_by(UrlRow.seq).limit(limit)
         if state is not None:
             statement = statement.where(UrlRow.state == state)
+        if self._grants != EVERYTHING:
+            statement = statement.where(UrlRow.job_id.in_(self._bound(select(JobRow.id))))
         async with self._database.read() as connection:
             return [(row.seq, _outcome(row)) for row in (await connection.execute(statement)).all()]
 
@@ -169,7 +178,7 @@ class Jobs:
         Raises: NotFound; Conflict if it has ended already.
         """
         async with self._database.write() as connection:
-            job = await _of(connection, job_id)
+            job = await self._of(connection, job_id)
             if JobState(job.state).is_final:
                 raise Conflict(f"The job {job_id} has ended already ({job.state}).")
             values: dict[str, Any] = {"cancel_requested": True, "pause_requested": False}
@@ -183,7 +192,7 @@ class Jobs:
         Raises: NotFound; Conflict if it has ended, is to end, or is paused already.
         """
         async with self._database.write() as connection:
-            job = await _of(connection, job_id)
+            job = await self._of(connection, job_id)
             if JobState(job.state).is_final or job.state == JobState.PAUSED:
                 raise Conflict(f"The job {job_id} is {job.state}; only queued and running jobs can be paused.")
             if job.cancel_requested:
@@ -198,7 +207,7 @@ class Jobs:
         Raises: NotFound; Conflict if it isn't paused.
         """
         async with self._database.write() as connection:
-            job = await _of(connection, job_id)
+            job = await self._of(connection, job_id)
             if job.state == JobState.RUNNING and job.pause_requested:
                 await connection.execute(update(JobRow).where(JobRow.id == job_id).values(pause_requested=False))
                 return
@@ -215,7 +224,7 @@ class Jobs:
         Raises: NotFound; Conflict if it hasn't ended, if there is nothing to retry, or if a newer job has been over its source.
         """
         async with self._database.write() as connection:
-            job = await _of(connection, job_id)
+            job = await self._of(connection, job_id)
             if not JobState(job.state).is_final:
                 raise Conflict(f"The job {job_id} hasn't ended yet ({job.state}). Wait for it, or cancel it.")
             if job.spec.get("dry_run"):
@@ -249,6 +258,7 @@ class Jobs:
         statement = statement.where(UrlRow.job_id.in_(jobs), UrlRow.state == UrlState.FAILED, UrlRow.seq > after)
         if collection_id is not None:
             statement = statement.where(JobRow.collection_id == collection_id)
+        statement = self._bound(statement)
         if reason is not None:
             statement = statement.where(UrlRow.reason == reason)
         async with self._database.read() as connection:
@@ -274,9 +284,20 @@ class Jobs:
         except SQLAlchemyError as exc:
             log.warning("the job %s waits for a worker to put it on the queue, which failed now: %s", job_id, exc)
 
+    def _bound(self, statement: S) -> S:
+        return self._grants.bound(statement, JobRow.collection_id)
+
+    async def _of(self, connection: AsyncConnection, job_id: str) -> Any:
+        """A job's row, which nobody else changes until the transaction ends. Raises: NotFound."""
+        wanted = self._bound(select(JobRow).where(JobRow.id == job_id))
+        row = (await connection.execute(wanted.with_for_update())).first()
+        if row is None:
+            raise _no_such_job(job_id)
+        return row
+
     async def _statuses(self, statement: Select[Any]) -> Sequence[JobStatus]:
         async with self._database.read() as connection:
-            jobs = (await connection.execute(statement)).all()
+            jobs = (await connection.execute(self._bound(statement))).all()
             ids = [row.id for row in jobs]
             counted = select(UrlRow.job_id, UrlRow.state, func.count().label("n"), func.sum(UrlRow.chunks).label("chunks"))
             counts = (await connection.execute(counted.where(UrlRow.job_id.in_(ids)).group_by(UrlRow.job_id, UrlRow.state))).all()
@@ -349,12 +370,8 @@ def _ahead() -> ScalarSelect[Any]:
     return select(older.id).where(ours).order_by(older.created_at, older.id).limit(1).correlate(JobRow).scalar_subquery()
 
 
-async def _of(connection: AsyncConnection, job_id: str) -> Any:
-    """A job's row, which nobody else changes until the transaction ends. Raises: NotFound."""
-    row = (await connection.execute(select(JobRow).where(JobRow.id == job_id).with_for_update())).first()
-    if row is None:
-        raise NotFound(f"There is no job {job_id}. GET /v1/jobs lists those there are.")
-    return row
+def _no_such_job(job_id: str) -> NotFound:
+    return NotFound(f"There is no job {job_id}. GET /v1/jobs lists those there are.")
 
 
 async def _check_newest(connection: AsyncConnection, job: Any) -> None:

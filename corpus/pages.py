@@ -29,6 +29,7 @@ from corpus.database import (
 )
 from corpus.errors import Conflict, InvalidInput, NotFound
 from corpus.generations import GenerationWriter, bump_epoch, revoke_writers
+from corpus.grants import EVERYTHING, Grants, S
 from corpus.model import OPEN_STATES, Chunk
 
 log = logging.getLogger(__name__)
@@ -91,26 +92,35 @@ class StoredText:
 
 
 class Pages:
-    def __init__(self, *, database: Database, writer: GenerationWriter) -> None:
+    """``grants``: the collections whose pages these are; others look as if they weren't there."""
+
+    def __init__(self, *, database: Database, writer: GenerationWriter, grants: Grants = EVERYTHING) -> None:
         self._database = database
         self._writer = writer
+        self._grants = grants
+
+    def within(self, grants: Grants) -> Pages:
+        return Pages(database=self._database, writer=self._writer, grants=grants)
 
     async def collections(self) -> list[Collection]:
         live = select(PageRow.collection_id, func.count().label("pages")).where(PageRow.live_generation.is_not(None))
         counted = live.group_by(PageRow.collection_id).subquery()
         statement = select(CollectionRow, func.coalesce(counted.c.pages, 0).label("pages"))
         statement = statement.outerjoin(counted, counted.c.collection_id == CollectionRow.id).order_by(CollectionRow.name)
+        statement = self._grants.bound(statement, CollectionRow.id)
         async with self._database.read() as connection:
             return [
                 Collection(row.id, row.name, row.created_at, row.pages) for row in (await connection.execute(statement)).all()
             ]
 
     async def create_collection(self, name: str) -> Collection:
-        """Raises: InvalidInput for a bad name, Conflict if it exists."""
+        """Raises: InvalidInput for a bad name, Conflict if it exists, NotFound for one that isn't granted."""
         if not COLLECTION_NAME.fullmatch(name):
             raise InvalidInput(
                 f"{name!r} is no collection name. Use 1 to 63 lower-case letters, digits, - and _; begin with a letter or digit."
             )
+        if not self._grants.covers(name):
+            raise _no_such_collection(name)
         created_at = utc_now()
         try:
             async with self._database.write() as connection:
@@ -132,9 +142,12 @@ class Pages:
                 return await self.collection_id(name)
 
     async def collection_id(self, name: str) -> int:
+        """Raises: NotFound."""
+        if not self._grants.covers(name):
+            raise _no_such_collection(name)
         found = await self._database.snapshot(lambda connection: connection.scalar(_ID_OF_COLLECTION, {"name": name}))
         if found is None:
-            raise NotFound(f"There is no collection {name!r}. See GET /v1/collections, or make it by ingesting into it.")
+            raise _no_such_collection(name)
         return int(found)
 
     async def delete_collection(self, name: str) -> int:
@@ -181,7 +194,7 @@ class Pages:
     async def get(self, page_id: str) -> Page:
         """Raises: NotFound."""
         async with self._database.read() as connection:
-            row = (await connection.execute(_live_pages().where(PageRow.id == page_id))).first()
+            row = (await connection.execute(self._bound(_live_pages().where(PageRow.id == page_id)))).first()
         if row is None:
             raise _no_such_page(page_id)
         return _page(row)
@@ -192,7 +205,7 @@ class Pages:
         chunks = live_chunks().where(PageRow.id == page_id).order_by(ChunkRow.ordinal)
         aliases = select(AliasRow.url, AliasRow.kind, AliasRow.seen_at).where(AliasRow.page_id == page_id).order_by(AliasRow.url)
         async with self._database.read() as connection:
-            row = (await connection.execute(_live_pages().where(PageRow.id == page_id))).first()
+            row = (await connection.execute(self._bound(_live_pages().where(PageRow.id == page_id)))).first()
             if row is None:
                 raise _no_such_page(page_id)
             return WholePage(
@@ -208,7 +221,7 @@ class Pages:
             PageRow, PageRow.live_generation == GenerationRow.id
         )
         async with self._database.read() as connection:
-            row = (await connection.execute(statement.where(PageRow.id == page_id))).first()
+            row = (await connection.execute(self._bound(statement.where(PageRow.id == page_id)))).first()
         if row is None:
             raise _no_such_page(page_id)
         return row.text, row.content_hash
@@ -217,7 +230,7 @@ class Pages:
         """Call ``read`` with the stored text of each page, or None where there is none. In a thread, on one snapshot of all and
         one text at a time."""
         columns = (GenerationRow.text, GenerationRow.content_hash, GenerationRow.fetched_at)
-        statement = select(*columns).join(PageRow, PageRow.live_generation == GenerationRow.id)
+        statement = self._bound(select(*columns).join(PageRow, PageRow.live_generation == GenerationRow.id))
 
         def read_all(connection: Connection) -> None:
             for page_id in page_ids:
@@ -238,13 +251,13 @@ class Pages:
         Raises: NotFound.
         """
         async with self._database.write() as connection:
-            if not await connection.scalar(select(PageRow.live_generation).where(PageRow.id == page_id)):
+            if not await connection.scalar(self._bound(select(PageRow.live_generation).where(PageRow.id == page_id))):
                 raise NotFound(f"There is no page {page_id}; nothing was deleted.")
             await forget(connection, [page_id])
         await erase(self._database, self._writer)
 
     async def counts(self) -> dict[str, int]:
-        """Live pages and chunks, and generations that wait for the sweep."""
+        """Live pages and chunks of all collections, and generations that wait for the sweep."""
         async with self._database.read() as connection:
             live = select(func.count(), func.coalesce(func.sum(GenerationRow.chunk_count), 0)).where(
                 GenerationRow.state == "live"
@@ -252,6 +265,13 @@ class Pages:
             pages, chunks = (await connection.execute(live)).one()
             stale = await connection.scalar(select(func.count()).where(GenerationRow.state == "stale"))
         return {"pages": int(pages), "chunks": int(chunks), "awaiting_sweep": int(stale or 0)}
+
+    def _bound(self, statement: S) -> S:
+        return self._grants.bound(statement, PageRow.collection_id)
+
+
+def _no_such_collection(name: str) -> NotFound:
+    return NotFound(f"There is no collection {name!r}. See GET /v1/collections, or make it by ingesting into it.")
 
 
 def _no_such_page(page_id: str) -> NotFound:

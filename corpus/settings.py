@@ -28,7 +28,7 @@ def _comma_separated(value: object) -> object:
 StringList = Annotated[list[str], BeforeValidator(_comma_separated)]
 
 
-NOT_SETTINGS = {"FOOTNOTE_CONFIG", "FOOTNOTE_URL"}  # read by the loader and by the command line
+NOT_SETTINGS = {"FOOTNOTE_CONFIG", "FOOTNOTE_URL", "FOOTNOTE_API_KEY"}  # read by the loader and by the command line
 
 
 class Section(BaseModel):
@@ -48,6 +48,22 @@ class ServerSettings(Section):
         description="Web pages of other origins that may use the service from their visitors' browsers, such as "
         "https://wiki.example.com. Its own page always may.",
     )
+    api_keys: Literal["auto", "required", "off"] = Field(
+        "auto",
+        description="Who needs an API key. auto: everybody, unless server.host is a loopback address and no proxy forwarded the "
+        "request. required: everybody. off: nobody, because something in front of the service asks who is there.",
+    )
+    trusted_proxies: StringList = Field(
+        default_factory=list,
+        description="Addresses and networks of the proxies whose X-Forwarded-For is believed, for limits by address.",
+    )
+    requests_per_minute_per_key: int = Field(
+        600, ge=0, description="Requests that one API key may make a minute; 0 sets no limit."
+    )
+    requests_per_minute_per_address: int = Field(
+        1200, ge=0, description="Requests that one address may make a minute where keys are needed; 0 sets no limit."
+    )
+    max_requests: int = Field(256, ge=1, description="Requests served at once; more are refused with 503.")
     max_body_bytes: int = Field(1_000_000, ge=1_000, description="Largest request body accepted.")
     shutdown_grace_s: float = Field(10.0, ge=0, le=600, description="How long open requests may finish after SIGTERM.")
 

@@ -25,6 +25,7 @@ from sqlalchemy.orm import aliased
 from corpus.database import CollectionRow, Database, JobRow, PageRow, PageSourceRow, SourceRow, utc_now
 from corpus.errors import Conflict, InvalidInput, NotFound
 from corpus.generations import GenerationWriter, insert_or_ignore
+from corpus.grants import EVERYTHING, Grants, S
 from corpus.model import OPEN_STATES, IngestMode, JobState
 from corpus.pages import erase, forget
 
@@ -74,22 +75,27 @@ class Source:
 
 
 class Sources:
-    """What is known of sources, and their schedules."""
+    """What is known of sources, and their schedules. ``grants``: the collections whose sources these are; others look as if they
+    weren't there."""
 
-    def __init__(self, *, database: Database, writer: GenerationWriter) -> None:
+    def __init__(self, *, database: Database, writer: GenerationWriter, grants: Grants = EVERYTHING) -> None:
         self._database = database
         self._writer = writer
+        self._grants = grants
+
+    def within(self, grants: Grants) -> Sources:
+        return Sources(database=self._database, writer=self._writer, grants=grants)
 
     async def list(
         self, *, collection_id: int | None = None, after: str | None = None, limit: int = 100
     ) -> tuple[Sequence[Source], str | None]:
         """The newest sources first, and the cursor of the next ones or None. Raises: NotFound for an unknown cursor."""
-        statement = _sources().order_by(SourceRow.created_at.desc(), SourceRow.id.desc()).limit(limit + 1)
+        statement = self._bound(_sources()).order_by(SourceRow.created_at.desc(), SourceRow.id.desc()).limit(limit + 1)
         if collection_id is not None:
             statement = statement.where(SourceRow.collection_id == collection_id)
         async with self._database.read() as connection:
             if after is not None:
-                made = await connection.scalar(select(SourceRow.created_at).where(SourceRow.id == after))
+                made = await connection.scalar(self._bound(select(SourceRow.created_at).where(SourceRow.id == after)))
                 if made is None:
                     raise no_such_source(after)
                 statement = statement.where(tuple_(SourceRow.created_at, SourceRow.id) < tuple_(made, after))
@@ -99,7 +105,7 @@ class Sources:
     async def get(self, source: str) -> Source:
         """Raises: NotFound."""
         async with self._database.read() as connection:
-            row = (await connection.execute(_sources().where(SourceRow.id == source))).first()
+            row = (await connection.execute(self._bound(_sources()).where(SourceRow.id == source))).first()
         if row is None:
             raise no_such_source(source)
         return _source(row)
@@ -107,6 +113,7 @@ class Sources:
     async def schedule(self, source: str, *, every_s: int | None) -> None:
         """Run a source every so often, for the first time after one such while; None: no more. Raises: NotFound."""
         async with self._database.write() as connection:
+            await self._check(connection, source)
             await set_schedule(connection, source, every_s=every_s, now=utc_now())
 
     async def delete(self, source: str, *, with_pages: bool = False) -> int:
@@ -116,8 +123,7 @@ class Sources:
         Raises: NotFound; Conflict while a job of it is open.
         """
         async with self._database.write() as connection:
-            if not await connection.scalar(select(SourceRow.id).where(SourceRow.id == source).with_for_update()):
-                raise no_such_source(source)
+            await self._check(connection, source)
             if (job := await open_job(connection, source)) is not None:
                 raise Conflict(f"The job {job} of this source hasn't ended yet. Cancel it first (POST /v1/jobs/{{id}}/cancel).")
             other = aliased(PageSourceRow)
@@ -132,6 +138,15 @@ class Sources:
         if pages:
             await erase(self._database, self._writer)
         return len(pages)
+
+    def _bound(self, statement: S) -> S:
+        return self._grants.bound(statement, SourceRow.collection_id)
+
+    async def _check(self, connection: AsyncConnection, source: str) -> None:
+        """That there is such a source, which nobody else changes until the transaction ends. Raises: NotFound."""
+        wanted = self._bound(select(SourceRow.id).where(SourceRow.id == source))
+        if not await connection.scalar(wanted.with_for_update()):
+            raise no_such_source(source)
 
 
 def source_id(collection_id: int, spec: JobSpec) -> str:

@@ -15,7 +15,7 @@ from typing import Annotated
 import typer
 
 from corpus.errors import FootnoteError, InvalidInput
-from footnote.commands import ask, evaluate, ingest, jobs, mcp, pages, serve, sources, verify
+from footnote.commands import ask, evaluate, ingest, jobs, keys, mcp, pages, serve, sources, verify
 from footnote.commands import doctor as doctor_command
 from footnote.commands import settings as settings_command
 from footnote.commands.options import http_url
@@ -70,6 +70,7 @@ app.command("delete")(pages.delete)
 app.command("collections")(pages.collections)
 app.add_typer(jobs.app, name="jobs")
 app.add_typer(sources.app, name="sources")
+app.add_typer(keys.app, name="keys")
 app.command("mcp")(mcp.mcp)
 app.command("verify")(verify.verify)
 app.add_typer(evaluate.app, name="eval")

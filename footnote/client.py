@@ -8,6 +8,7 @@ documented at ``/docs`` of every service.
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -18,7 +19,18 @@ from urllib.parse import quote, urlsplit
 
 import httpx2
 
-from corpus.errors import Conflict, FootnoteError, InvalidInput, NotFound, Overloaded, StorageFull, Unavailable
+from corpus.errors import (
+    Conflict,
+    FootnoteError,
+    Forbidden,
+    InvalidInput,
+    NotFound,
+    Overloaded,
+    RateLimited,
+    StorageFull,
+    Unauthorized,
+    Unavailable,
+)
 
 Body = dict[str, Any]
 
@@ -28,7 +40,7 @@ MAX_EVENT_BYTES = 16_000_000  # a job of a thousand long URLs repeats them in ev
 RECONNECTS = 5
 RECONNECT_AFTER_S = 1.0
 
-_RAISED = (InvalidInput, NotFound, Conflict, Unavailable, Overloaded, StorageFull)
+_RAISED = (InvalidInput, Unauthorized, Forbidden, NotFound, Conflict, RateLimited, Unavailable, Overloaded, StorageFull)
 _BY_CODE: dict[str, type[FootnoteError]] = {cls.code: cls for cls in _RAISED}
 
 
@@ -41,13 +53,15 @@ class Event:
 
 
 class Client:
-    """Talks to the service at ``base_url``. Every method raises FootnoteError and its kin; ``sleep`` paces reconnections."""
+    """Talks to the service at ``base_url``, with ``api_key`` or else the one in FOOTNOTE_API_KEY. Every method raises
+    FootnoteError and its kin; ``sleep`` paces reconnections."""
 
     def __init__(
         self,
         *,
         base_url: str,
         read_timeout_s: float = READ_TIMEOUT_S,
+        api_key: str | None = None,
         transport: httpx2.BaseTransport | None = None,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
@@ -55,6 +69,7 @@ class Client:
         self._sleep = sleep
         self._http = httpx2.Client(
             base_url=self.base_url,
+            headers=authorization(api_key),
             timeout=httpx2.Timeout(read_timeout_s, connect=min(CONNECT_TIMEOUT_S, read_timeout_s)),
             transport=transport,
             trust_env=not is_loopback(base_url),  # a proxy from the environment can't reach this machine's own loopback
@@ -192,6 +207,17 @@ class Client:
         """However long it takes."""
         return self._json("POST", "/v1/verify", body={"repair": repair}, patient=True)
 
+    def create_key(self, *, name: str, scopes: Sequence[str], collections: Sequence[str] | None, expires_at: str | None) -> Body:
+        """A new API key; ``key`` in it is shown this once."""
+        body = {"name": name, "scopes": list(scopes), "collections": collections, "expires_at": expires_at}
+        return self._json("POST", "/v1/keys", body=body)
+
+    def keys(self) -> list[Body]:
+        return list(self._json("GET", "/v1/keys")["keys"])
+
+    def revoke_key(self, key_id: str) -> Body:
+        return self._json("DELETE", f"/v1/keys/{_segment(key_id)}")
+
     def collections(self) -> list[Body]:
         return list(self._json("GET", "/v1/collections")["collections"])
 
@@ -274,6 +300,14 @@ def rebuilt(problem: Body, *, status: int) -> FootnoteError:
     message = message.replace("body.", "").replace("Value error, ", "")  # which only the API's own users need
     cls = _BY_CODE.get(str(problem.get("code")), Unavailable if status == 503 else FootnoteError)
     return cls(message, **(details if isinstance(details, dict) else {}))
+
+
+def authorization(api_key: str | None) -> dict[str, str]:
+    """The header that shows a key: the given one, else FOOTNOTE_API_KEY's."""
+    key = api_key or os.environ.get("FOOTNOTE_API_KEY", "").strip()
+    if key and not (key.isascii() and key.isprintable()):
+        raise InvalidInput("The API key holds characters that none has. Was it copied whole, and nothing else?")
+    return {"Authorization": f"Bearer {key}"} if key else {}
 
 
 def is_loopback(url: str) -> bool:

@@ -37,6 +37,8 @@ class EmbeddedService:
             access_log=False,
             timeout_graceful_shutdown=int(settings.server.shutdown_grace_s),
             server_header=False,
+            proxy_headers=bool(settings.server.trusted_proxies),
+            forwarded_allow_ips=settings.server.trusted_proxies,
         )
         self._server = uvicorn.Server(config)
 

@@ -14,14 +14,14 @@ from mcp.server.lowlevel.server import Server
 from mcp.server.stdio import stdio_server
 from mcp_types import CallToolRequestParams, CallToolResult, InputRequiredResult, ListToolsResult, PaginatedRequestParams
 
-from footnote.client import CONNECT_TIMEOUT_S, READ_TIMEOUT_S, is_loopback
+from footnote.client import CONNECT_TIMEOUT_S, READ_TIMEOUT_S, authorization, is_loopback
 
 
 async def serve_stdio(url: str) -> None:
     """Serve the client on stdin and stdout by the service at ``url``, until it closes stdin."""
     timeout = httpx2.Timeout(READ_TIMEOUT_S, connect=CONNECT_TIMEOUT_S)
     async with (
-        httpx2.AsyncClient(timeout=timeout, trust_env=not is_loopback(url)) as http,
+        httpx2.AsyncClient(headers=authorization(None), timeout=timeout, trust_env=not is_loopback(url)) as http,
         Client(streamable_http_client(f"{url}/mcp", http_client=http)) as service,
         stdio_server() as (received, sent),
     ):

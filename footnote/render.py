@@ -187,6 +187,15 @@ def sources(console: Console, bodies: Sequence[Body]) -> None:
     table(console, ("id", "mode", "collection", "urls", "pages", "every", "next run", "last job"), rows)
 
 
+def keys(console: Console, bodies: Sequence[Body]) -> None:
+    rows = []
+    for key in bodies:
+        where = "all" if key["collections"] is None else ", ".join(key["collections"])
+        ends = f"revoked {when(key['revoked_at'])}" if key["revoked_at"] else when(key["expires_at"])
+        rows.append((key["id"], clean(key["name"]), ", ".join(key["scopes"]), where, when(key["created_at"]), ends))
+    table(console, ("id", "name", "scopes", "collections", "made", "expires"), rows)
+
+
 def interval(seconds: int | None) -> str:
     """As `--every` takes it: 1d, 12h, 90m."""
     if seconds is None:

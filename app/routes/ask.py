@@ -14,7 +14,7 @@ from app.routes.asking import CLIENT_CLOSED_REQUEST, query_for, unless_gone, who
 from app.routes.problems import problems
 from app.routes.sse import EVENT_STREAM, HEADERS, event, failure_event
 from app.schemas import AskRequest, AskResponse, HitBody
-from app.state import CurrentService, Service
+from app.state import Querying, Service
 from corpus.errors import FootnoteError
 from corpus.search import SearchQuery
 
@@ -26,7 +26,7 @@ router = APIRouter(prefix="/v1", tags=["ask"])
     response_model=AskResponse,
     responses={200: {"content": {EVENT_STREAM: {"schema": {"type": "string"}}}}, **problems(404, 422, 503)},
 )
-async def ask(body: AskRequest, service: CurrentService, request: Request) -> Any:
+async def ask(body: AskRequest, service: Querying, request: Request) -> Any:
     """Answer a question from the indexed pages.
 
     With `stream`, server-sent events: `retrieval` (the hits), `token` (drafts: what the model writes, not yet checked),

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Response
 from app.job_schemas import JobAccepted
 from app.routes.problems import problems
 from app.schemas import IngestRequest
-from app.state import CurrentService
+from app.state import Ingesting
 from corpus.settings import IngestSettings
 from corpus.sources import JobSpec
 
@@ -15,7 +15,7 @@ router = APIRouter(prefix="/v1", tags=["ingest"])
 
 
 @router.post("/ingest", status_code=202, responses=problems(422, 503))
-async def ingest(body: IngestRequest, service: CurrentService, response: Response) -> JobAccepted:
+async def ingest(body: IngestRequest, service: Ingesting, response: Response) -> JobAccepted:
     """Put pages, sitemaps or crawls on the queue. The job does the work; its progress is at the URL given back."""
     spec = _spec(body, service.settings.ingest)
     collection = await service.pages.ensure_collection(body.collection)
@@ -23,7 +23,7 @@ async def ingest(body: IngestRequest, service: CurrentService, response: Respons
 
 
 @router.post("/ingest/preview", status_code=202, responses=problems(404, 422, 503))
-async def preview(body: IngestRequest, service: CurrentService, response: Response) -> JobAccepted:
+async def preview(body: IngestRequest, service: Ingesting, response: Response) -> JobAccepted:
     """A dry run of the same: a short job that reads robots.txt and the start pages or sitemaps, and tells in the list of its
     URLs what would be fetched (`would_fetch`, `would_check`), and why not the rest. Nothing is indexed or removed."""
     spec = _spec(body, service.settings.ingest, dry_run=True)

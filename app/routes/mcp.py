@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from starlette.requests import Request
 from starlette.types import Receive, Scope, Send
 
-from app.state import current_service
+from app.state import ready_service
 from corpus.errors import Unavailable
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ class McpDoor:
         self._manager: asyncio.Future[StreamableHTTPSessionManager] | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        current_service(Request(scope))  # before anything is loaded: not while starting or stopping
+        ready_service(Request(scope))  # before anything is loaded: not while starting or stopping
         if self._manager is None:
             raise Unavailable("Footnote is stopping.")
         self._wanted.set()

@@ -21,8 +21,9 @@ from app.routes import pages as page_routes
 from app.routes import search as search_routes
 from app.routes.asking import query_for, whole_answer
 from app.schemas import AskRequest, AskResponse, Filters, IngestRequest, PageBody, SearchRequest, SearchResponse
-from app.state import Service, current_service
+from app.state import Service, service_for
 from corpus.errors import FootnoteError, InvalidInput
+from corpus.keys import Scope
 from corpus.model import IngestMode
 from corpus.pages import DEFAULT_COLLECTION
 
@@ -69,7 +70,7 @@ async def ask(
 ) -> Annotated[CallToolResult, AskResponse]:
     """Answer a question from the indexed pages, with footnotes whose quotes were checked, or say they don't answer."""
     with refusals_as_tool_errors():
-        service = _service(context)
+        service = _service(context, Scope.QUERY)
         body = AskRequest(question=question, collection=collection, filters=Filters(url_prefix=url_prefix, language=language))
         query = await query_for(service, body.question, collection=body.collection, filters=body.filters)
         answer = AskResponse.of(await whole_answer(service, query))
@@ -90,7 +91,7 @@ async def search(
     with refusals_as_tool_errors():
         filters = Filters(url_prefix=url_prefix, language=language)
         body = SearchRequest(query=query, collection=collection, limit=limit, filters=filters)
-        return await search_routes.search(body, _service(context))
+        return await search_routes.search(body, _service(context, Scope.QUERY))
 
 
 async def read_page(
@@ -102,7 +103,7 @@ async def read_page(
 ) -> PagePart:
     """Read the stored text of an indexed page, 20,000 characters at a time."""
     with refusals_as_tool_errors():
-        service = _service(context)
+        service = _service(context, Scope.QUERY)
         if page_id is None:
             page_id = await _page_at(service, url, collection)
         whole = await page_routes.get_page(page_id, service)
@@ -125,7 +126,7 @@ async def ingest(
     """Have pages fetched and indexed. A job does it in the background; what it fetched can be asked about from then on."""
     with refusals_as_tool_errors():
         body = IngestRequest(urls=urls, mode=mode, collection=collection, max_pages=max_pages)
-        return await ingest_routes.ingest(body, _service(context), Response())
+        return await ingest_routes.ingest(body, _service(context, Scope.INGEST), Response())
 
 
 def readable(answer: AskResponse) -> str:
@@ -158,8 +159,8 @@ async def _page_at(service: Service, url: str | None, collection: str) -> str:
     return found.pages[0].id
 
 
-def _service(context: Context) -> Service:
-    """The service, by the HTTP request that the tool was called in."""
+def _service(context: Context, scope: Scope) -> Service:
+    """What the caller may use of the service, by the HTTP request that the tool was called in."""
     request = context.request_context.request
     assert request is not None, "the tools are offered over HTTP alone"
-    return current_service(request)
+    return service_for(request, scope)

@@ -40,7 +40,7 @@ from app.openai_schemas import (
 from app.routes.asking import CLIENT_CLOSED_REQUEST, paced, query_for, unless_gone, whole_answer
 from app.routes.sse import EVENT_STREAM, HEADERS, KEEP_ALIVE
 from app.schemas import AskResponse, Filters
-from app.state import CurrentService, Service
+from app.state import Querying, Service
 from corpus.errors import FootnoteError, NotFound
 from corpus.search import SearchQuery
 
@@ -49,7 +49,7 @@ router = APIRouter(prefix="/v1", tags=["openai"])
 KEEP_ALIVE_S = 10.0
 REFUSED_WITHIN_S = 2.0  # so long an answer may be refused by a status that clients know to retry
 DONE = b"data: [DONE]\n\n"
-_REFUSALS: dict[int | str, dict[str, Any]] = {status: {"model": ErrorBody} for status in (400, 404, 503)}
+_REFUSALS: dict[int | str, dict[str, Any]] = {status: {"model": ErrorBody} for status in (400, 401, 403, 404, 429, 503)}
 
 
 @router.post(
@@ -57,7 +57,7 @@ _REFUSALS: dict[int | str, dict[str, Any]] = {status: {"model": ErrorBody} for s
     response_model=ChatCompletion,
     responses={200: {"content": {EVENT_STREAM: {"schema": {"type": "string"}}}}, **_REFUSALS},
 )
-async def complete_chat(body: ChatRequest, service: CurrentService, request: Request) -> Any:
+async def complete_chat(body: ChatRequest, service: Querying, request: Request) -> Any:
     """Answer the last message of the user from the indexed pages; the ones before it say what it is about.
 
     The text marks its citations as [1], and each mark has an annotation of type `url_citation`. With `stream`, chunks whose last
@@ -89,16 +89,16 @@ async def complete_chat(body: ChatRequest, service: CurrentService, request: Req
     )
 
 
-@router.get("/models", responses={503: {"model": ErrorBody}})
-async def list_models(service: CurrentService) -> ModelList:
+@router.get("/models", responses=_REFUSALS)
+async def list_models(service: Querying) -> ModelList:
     """One model for each collection: footnote for the default one, footnote/NAME for another."""
     collections = await service.pages.collections()
     models = [ModelBody.of(collection.name, collection.created_at) for collection in collections]
     return ModelList(data=sorted(models, key=lambda model: (model.id != MODEL, model.id)))
 
 
-@router.get("/models/{model:path}", responses={404: {"model": ErrorBody}, 503: {"model": ErrorBody}})
-async def get_model(model: str, service: CurrentService) -> ModelBody:
+@router.get("/models/{model:path}", responses=_REFUSALS)
+async def get_model(model: str, service: Querying) -> ModelBody:
     for collection in await service.pages.collections():
         if collection.name == collection_of(model):
             return ModelBody(id=model, created=int(collection.created_at.timestamp()))

@@ -21,7 +21,7 @@ from app.schemas import (
     PageList,
     UrlLog,
 )
-from app.state import CurrentService, Service
+from app.state import Administering, Ingesting, Querying, Service
 from corpus.pages import DEFAULT_COLLECTION
 from corpus.url_log import url_visits
 
@@ -33,7 +33,7 @@ router = APIRouter(prefix="/v1", tags=["pages"])
 
 @router.get("/pages", responses=problems(404, 422, 503))
 async def list_pages(
-    service: CurrentService,
+    service: Querying,
     collection: Annotated[CollectionName, Query()] = DEFAULT_COLLECTION,
     url: Annotated[str | None, Query(max_length=4096, description="The page of exactly this URL.")] = None,
     url_prefix: Annotated[str | None, Query(max_length=2048)] = None,
@@ -47,7 +47,7 @@ async def list_pages(
 
 
 @router.get("/pages/{page_id}", responses=problems(404, 503))
-async def get_page(page_id: str, service: CurrentService) -> PageDetail:
+async def get_page(page_id: str, service: Querying) -> PageDetail:
     """A page with its stored text, which citations' spans count in, and the spans of its chunks."""
     whole = await service.pages.whole(page_id)
     return PageDetail(
@@ -59,7 +59,7 @@ async def get_page(page_id: str, service: CurrentService) -> PageDetail:
 
 
 @router.get("/pages/{page_id}/log", responses=problems(404, 422, 503))
-async def page_log(page_id: str, service: CurrentService, before: Before = None, limit: LogLimit = 50) -> UrlLog:
+async def page_log(page_id: str, service: Querying, before: Before = None, limit: LogLimit = 50) -> UrlLog:
     """What each job made of the page's URL, the newest first."""
     page = await service.pages.get(page_id)
     return await _log(service, page.url, await service.pages.collection_id(page.collection), before=before, limit=limit)
@@ -68,7 +68,7 @@ async def page_log(page_id: str, service: CurrentService, before: Before = None,
 @router.get("/urls/log", responses=problems(404, 422, 503))
 async def url_log(
     url: Annotated[str, Query(min_length=1, max_length=4096)],
-    service: CurrentService,
+    service: Querying,
     collection: Annotated[CollectionName, Query()] = DEFAULT_COLLECTION,
     before: Before = None,
     limit: LogLimit = 50,
@@ -85,22 +85,22 @@ async def _log(service: Service, url: str, collection_id: int, *, before: int | 
 
 
 @router.delete("/pages/{page_id}", status_code=204, responses=problems(404, 503))
-async def delete_page(page_id: str, service: CurrentService) -> None:
+async def delete_page(page_id: str, service: Ingesting) -> None:
     """Delete a page. Once this has answered, no search and no answer shows it."""
     await service.pages.delete(page_id)
 
 
 @router.get("/collections", responses=problems(503))
-async def list_collections(service: CurrentService) -> CollectionList:
+async def list_collections(service: Querying) -> CollectionList:
     return CollectionList(collections=[CollectionBody.of(collection) for collection in await service.pages.collections()])
 
 
 @router.post("/collections", status_code=201, responses=problems(409, 422, 503))
-async def create_collection(body: NewCollection, service: CurrentService) -> CollectionBody:
+async def create_collection(body: NewCollection, service: Ingesting) -> CollectionBody:
     return CollectionBody.of(await service.pages.create_collection(body.name))
 
 
 @router.delete("/collections/{name}", status_code=204, responses=problems(404, 409, 503))
-async def delete_collection(name: str, service: CurrentService) -> None:
+async def delete_collection(name: str, service: Administering) -> None:
     """Delete a collection with all its pages and the log of its jobs."""
     await service.pages.delete_collection(name)

@@ -8,7 +8,7 @@ from fastapi import APIRouter
 
 from app.routes.problems import problems
 from app.schemas import HitBody, SearchRequest, SearchResponse
-from app.state import CurrentService
+from app.state import Querying
 from corpus.errors import InvalidInput
 from corpus.model import SearchMode
 from corpus.search import SearchQuery
@@ -17,7 +17,7 @@ router = APIRouter(prefix="/v1", tags=["search"])
 
 
 @router.post("/search", responses=problems(404, 422, 503), response_model_exclude_none=True)
-async def search(body: SearchRequest, service: CurrentService) -> SearchResponse:
+async def search(body: SearchRequest, service: Querying) -> SearchResponse:
     """Hybrid, dense or lexical search. With `explain`, each stage's rank and score and its milliseconds are shown."""
     settings = service.settings
     if len(body.query) > settings.answer.max_question_chars:

@@ -9,14 +9,14 @@ from fastapi import APIRouter, Query, Response
 from app.job_schemas import FailureBody, FailureList, JobAccepted, ScheduleRequest, SourceBody, SourceDeleted, SourceList
 from app.routes.problems import problems
 from app.schemas import CollectionName
-from app.state import CurrentService
+from app.state import Ingesting
 
 router = APIRouter(prefix="/v1", tags=["sources"])
 
 
 @router.get("/sources", responses=problems(404, 422, 503))
 async def list_sources(
-    service: CurrentService,
+    service: Ingesting,
     collection: Annotated[CollectionName | None, Query()] = None,
     after: Annotated[str | None, Query(max_length=64, description="`next` of the answer before.")] = None,
     limit: Annotated[int, Query(ge=1, le=1000)] = 50,
@@ -28,12 +28,12 @@ async def list_sources(
 
 
 @router.get("/sources/{source_id}", responses=problems(404, 503))
-async def get_source(source_id: str, service: CurrentService) -> SourceBody:
+async def get_source(source_id: str, service: Ingesting) -> SourceBody:
     return SourceBody.of(await service.sources.get(source_id))
 
 
 @router.post("/sources/{source_id}/run", status_code=202, responses=problems(404, 409, 503))
-async def run_source(source_id: str, service: CurrentService, response: Response) -> JobAccepted:
+async def run_source(source_id: str, service: Ingesting, response: Response) -> JobAccepted:
     """Run a source again now, with what it was last submitted with."""
     job_id = await service.jobs.run_source(source_id)
     location = f"/v1/jobs/{job_id}"
@@ -42,7 +42,7 @@ async def run_source(source_id: str, service: CurrentService, response: Response
 
 
 @router.put("/sources/{source_id}/schedule", responses=problems(404, 422, 503))
-async def schedule_source(source_id: str, body: ScheduleRequest, service: CurrentService) -> SourceBody:
+async def schedule_source(source_id: str, body: ScheduleRequest, service: Ingesting) -> SourceBody:
     """Run a source every so often, for the first time after one such while; or no more."""
     await service.sources.schedule(source_id, every_s=body.every)
     return SourceBody.of(await service.sources.get(source_id))
@@ -51,7 +51,7 @@ async def schedule_source(source_id: str, body: ScheduleRequest, service: Curren
 @router.delete("/sources/{source_id}", responses=problems(404, 409, 422, 503))
 async def delete_source(
     source_id: str,
-    service: CurrentService,
+    service: Ingesting,
     pages: Annotated[bool, Query(description="Also delete the pages that no other source leads to.")] = False,
 ) -> SourceDeleted:
     """Forget a source and its schedule. Its pages stay, unless `pages` is true."""
@@ -60,7 +60,7 @@ async def delete_source(
 
 @router.get("/failures", responses=problems(404, 422, 503))
 async def list_failures(
-    service: CurrentService,
+    service: Ingesting,
     collection: Annotated[CollectionName | None, Query()] = None,
     reason: Annotated[str | None, Query(max_length=64)] = None,
     after: Annotated[int, Query(ge=0, le=2**53)] = 0,

@@ -6,12 +6,12 @@ from fastapi import APIRouter
 
 from app.routes.problems import problems
 from app.schemas import VerifyReport, VerifyRequest
-from app.state import CurrentService
+from app.state import Administering
 
 router = APIRouter(prefix="/v1", tags=["verify"])
 
 
 @router.post("/verify", responses=problems(409, 422, 503))
-async def verify(body: VerifyRequest, service: CurrentService) -> VerifyReport:
+async def verify(body: VerifyRequest, service: Administering) -> VerifyReport:
     """Compare the database with itself and with every index; takes seconds for each 10,000 chunks, and holds nobody up."""
     return VerifyReport.of(await service.verifier.verify(repair=body.repair))

@@ -1,0 +1,102 @@
+"""The gate before every path that a key guards: who is asking, and is it too much?
+
+It stands before routing and before the body is read, so a route can't be forgotten and a stranger can't send much. What a key
+may do there, the routes say themselves, by the service that they ask for (``app.state``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from app.callers import ANYBODY, FORWARDING_HEADERS, Caller, is_open, needs_keys, site_of
+from app.errors import refusal
+from app.rate_limits import RateLimiter
+from app.state import Readiness
+from corpus.keys import PREFIX, Keys
+from corpus.settings import ServerSettings
+
+BEARER = "bearer "
+RETRY_AFTER_S = 2
+
+
+class Gate:
+    def __init__(self, app: ASGIApp, *, server: ServerSettings, readiness: Readiness) -> None:
+        self._app = app
+        self._server = server
+        self._readiness = readiness
+        self._needs_keys = needs_keys(server)
+        self._by_address = RateLimiter(policy="address", per_minute=server.requests_per_minute_per_address)
+        self._by_key = RateLimiter(policy="key", per_minute=server.requests_per_minute_per_key)
+        self._running = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        service = self._readiness.service
+        if scope["type"] != "http" or is_open(scope["path"]) or service is None:
+            # Without a service there is nothing to guard: whoever asks for it is told that it isn't ready.
+            return await self._app(scope, receive, send)
+        headers = Headers(scope=scope)
+        needs_key = self._needs_keys or (self._server.api_keys == "auto" and any(name in headers for name in FORWARDING_HEADERS))
+        allowance = await self._by_address.count(_address(scope)) if needs_key else None
+        if allowance and allowance.is_exceeded:
+            return await _too_many(scope, allowance.headers)(scope, receive, send)
+        caller = await _caller(service.keys, headers, needs_key=needs_key)
+        if caller is None:
+            return await _unknown(scope, headers)(scope, receive, send)
+        if caller.key is not None:
+            allowance = await self._by_key.count(caller.key.id)
+            if allowance and allowance.is_exceeded:
+                return await _too_many(scope, allowance.headers)(scope, receive, send)
+        if self._running >= self._server.max_requests:
+            message = "Too many requests are being served at once (server.max_requests). Try again in a moment."
+            busy = refusal(scope, status=503, code="overloaded", message=message, headers={"Retry-After": str(RETRY_AFTER_S)})
+            return await busy(scope, receive, send)
+        scope.setdefault("state", {})["caller"] = caller
+        self._running += 1
+        try:
+            await self._app(scope, receive, _with_headers(send, allowance.headers) if allowance else send)
+        finally:
+            self._running -= 1
+
+
+async def _caller(keys: Keys, headers: Headers, *, needs_key: bool) -> Caller | None:
+    """None: somebody who needs a key and has none that holds, or shows one that doesn't."""
+    authorization = headers.get("authorization", "")
+    token = authorization[len(BEARER) :].strip() if authorization.lower().startswith(BEARER) else ""
+    # Where no key is needed, many clients still have to send some word; only what looks like a key of ours is judged.
+    if not needs_key and not token.startswith(PREFIX):
+        return ANYBODY
+    key = await keys.find(token)
+    return Caller(key) if key is not None else None
+
+
+def _unknown(scope: Scope, headers: Headers) -> ASGIApp:
+    given = "authorization" in headers
+    challenge = 'Bearer realm="footnote"' + (', error="invalid_token"' if given else "")
+    message = (
+        "The API key is wrong, has expired or was revoked."
+        if given
+        else "This needs an API key: send it as Authorization: Bearer fn_…, or set FOOTNOTE_API_KEY for the command line. "
+        "`footnote keys create` makes one."
+    )
+    return refusal(scope, status=401, code="unauthorized", message=message, headers={"WWW-Authenticate": challenge})
+
+
+def _too_many(scope: Scope, headers: Mapping[str, str]) -> ASGIApp:
+    message = f"Too many requests. Try again in {headers['Retry-After']} s."
+    return refusal(scope, status=429, code="rate_limited", message=message, headers=headers)
+
+
+def _with_headers(send: Send, headers: Mapping[str, str]) -> Send:
+    async def send_with_headers(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            MutableHeaders(scope=message).update(headers)
+        await send(message)
+
+    return send_with_headers
+
+
+def _address(scope: Scope) -> str:
+    return site_of(scope["client"][0]) if scope.get("client") else "unknown"
