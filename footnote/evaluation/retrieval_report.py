@@ -10,6 +10,7 @@ from footnote.evaluation.markup import Html, data, tag
 from footnote.evaluation.metrics import MAIN_MEASURE, MEASURES
 from footnote.evaluation.report_page import report
 from footnote.evaluation.retrieval_table import NAMES, decimals, difference_between, is_clear, notes, reference_of
+from footnote.terminal import clean
 
 Body = Mapping[str, Any]
 
@@ -219,7 +220,7 @@ def _for_script(body: Body) -> dict[str, Any]:
                 "configurations": [[each["name"], each["title"]] for each in one["configurations"]],
                 "questions": [
                     {
-                        "text": question["text"],
+                        "text": clean(question["text"]),
                         "relevant": sorted(question["relevant"].items(), key=lambda item: -item[1]),
                         "found": {
                             name: [round(found["measures"][MAIN_MEASURE], 4), found["ranking"]]
@@ -228,7 +229,7 @@ def _for_script(body: Body) -> dict[str, Any]:
                     }
                     for question in one["by_query"]
                 ],
-                "texts": {name: [text["title"], text["text"]] for name, text in one["texts"].items()},
+                "texts": {name: [clean(text["title"]), clean(text["text"])] for name, text in one["texts"].items()},
             }
             for one in body["sets"]
         ],

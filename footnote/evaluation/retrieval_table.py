@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
@@ -13,7 +13,7 @@ from footnote.evaluation.metrics import MAIN_MEASURE, MEASURES
 from footnote.terminal import clean, show
 
 NAMES = {"ndcg@10": "nDCG@10", "mrr@10": "MRR@10", "recall@10": "recall@10", "recall@100": "recall@100"}
-NOT_INDEXED_SHOWN = 5
+NAMES_SHOWN = 5
 
 
 def table(console: Console, body: Mapping[str, Any]) -> None:
@@ -40,13 +40,9 @@ def notes(one: Mapping[str, Any]) -> list[str]:
     """What somebody must know who reads a set's figures."""
     said = []
     if unread := one.get("index", {}).get("unread"):
-        said.append(f"{len(unread)} of the documents hold nothing to index: {', '.join(list(unread)[:NOT_INDEXED_SHOWN])} …")
+        said.append(f"Documents that hold nothing to index: {_few(list(unread))}.")
     if missing := one.get("expected_urls_not_indexed"):
-        said.append(
-            f"{len(missing)} of the expected URLs are not indexed, so they count as not found: "
-            + ", ".join(missing[:NOT_INDEXED_SHOWN])
-            + (" …" if len(missing) > NOT_INDEXED_SHOWN else "")
-        )
+        said.append(f"Expected URLs that are not indexed, so they count as not found: {_few(missing)}.")
     return said
 
 
@@ -77,6 +73,11 @@ def decimals(value: float, *, signed: bool = False) -> str:
     text = f"{abs(value):.3f}"
     sign = "" if float(text) == 0 else "−" if value < 0 else "+" if signed else ""
     return sign + (text[1:] if float(text) < 1 else text)
+
+
+def _few(names: Sequence[str]) -> str:
+    more = len(names) - NAMES_SHOWN
+    return ", ".join(names[:NAMES_SHOWN]) + (f" and {more:,} more" if more > 0 else "")
 
 
 def _draw(console: Console, one: Mapping[str, Any], reference: str) -> None:

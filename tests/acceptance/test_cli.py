@@ -145,6 +145,29 @@ def test_search_and_lists(cli: Cli, crawled: dict[str, Any], site: str) -> None:
     assert cli.run("jobs").stdout.count("\n") >= 2
 
 
+def test_ones_own_questions_are_measured_on_the_running_service(
+    cli: Cli, crawled: dict[str, Any], site: str, tmp_path: Path
+) -> None:
+    rows = [f"What does the lamp burn?,{site}lamp.html#oil", f"Who winds the clockwork?,{site}nowhere.html; {site}keeper.html"]
+    questions = tmp_path / "mine.csv"
+    questions.write_text("question,expected_url\n" + "\n".join(rows))
+    before = cli.json("pages")
+    done = cli.run("eval", "retrieval", "--questions", str(questions), "--json", "-", "--html", str(tmp_path / "mine.html"))
+    body = json.loads(done.stdout)
+    [one] = body["sets"]
+    assert [configuration["name"] for configuration in one["configurations"]] == ["bm25", "dense", "rrf", "convex", "maxsim"]
+    assert body["left_out"].keys() == {"rank-bm25", "cross-encoder"}
+    assert one["expected_urls_not_indexed"] == [f"{site}nowhere.html"]
+    default = one["configurations"][-1]
+    assert default["measures"]["mrr@10"]["mean"] == 1.0
+    assert default["measures"]["recall@10"]["mean"] == 0.75  # a page that isn't indexed counts as not found
+    assert "rerank" in default["stages_ms"]
+    assert "nowhere.html" in (tmp_path / "mine.html").read_text()
+    assert cli.json("pages") == before
+    refused = cli.run("eval", "retrieval", "--questions", str(tmp_path / "other.csv"), code=2)
+    assert "There is no file" in refused.stderr
+
+
 def test_damage_done_by_hand_is_found_and_mended(cli: Cli, crawled: dict[str, Any]) -> None:
     assert cli.run("verify").stdout.startswith("Clean: 3 pages, ")
     tokens = Path(cli.environment["FOOTNOTE_DATA_DIR"]) / "tokens.sqlite"
