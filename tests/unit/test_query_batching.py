@@ -72,6 +72,18 @@ async def test_a_pasted_page_is_not_what_questions_are_padded_to(embedder: SlowE
     assert embedder.passes == [["first"], ["one", "two"], [page]]
 
 
+async def test_the_longest_waiting_goes_first_with_those_nearest_in_length(embedder: SlowEmbedder) -> None:
+    texts = [
+        letter * length
+        for letter, length in zip("abcdefghijkl", (100, 60, 190, 90, 40, 120, 99, 101, 150, 98, 300, 95), strict=True)
+    ]
+    tasks = await ask_beside(embedder, QueryBatcher(embedder=embedder), *texts)
+    embedder.let_go.set()
+    await asyncio.gather(*tasks)
+    passes = ["".join(text[0] for text in together) for together in embedder.passes[1:]]
+    assert passes == ["aghjldfb", "cik", "e"]
+
+
 async def test_one_that_is_cancelled_is_left_out_and_harms_nobody(embedder: SlowEmbedder) -> None:
     batcher = QueryBatcher(embedder=embedder)
     first, leaves, stays = await ask_beside(embedder, batcher, "leaves", "stays")
