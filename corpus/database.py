@@ -2,14 +2,19 @@
 
 SQLite (WAL) when embedded, PostgreSQL when networked, through the same models. One :class:`Database` belongs to one event
 loop; the service and the worker each open their own. Schema changes go through Alembic (``corpus/migrations``) alone.
+
+On both, readers see one snapshot and never wait, and there is **one writer at a time**: SQLite has no other way, and on
+PostgreSQL each writing transaction begins by taking the same advisory lock. So what a transaction reads stays true until it
+commits, whoever else writes, and no two can deadlock. Transactions are short: nothing is fetched or embedded inside one.
 """
 
 from __future__ import annotations
 
 import asyncio
+import re
 import sqlite3
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, closing
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self, TypeVar
@@ -18,6 +23,7 @@ from alembic import command
 from alembic.config import Config
 from sqlalchemy import (
     JSON,
+    BigInteger,
     Boolean,
     Connection,
     DateTime,
@@ -35,17 +41,35 @@ from sqlalchemy import (
     event,
     false,
 )
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from corpus.errors import StorageFull
+from corpus.errors import StorageFull, Unavailable
 
 BUSY_TIMEOUT_S = 30.0
 CHECKPOINT_WAIT_S = 0.5
 CHECKPOINT_TRIES = 10
-SYNC_DRIVERS = {"sqlite+aiosqlite": "sqlite", "postgresql+asyncpg": "postgresql+psycopg"}
+SYNC_DRIVERS = {"sqlite+aiosqlite": "sqlite"}  # psycopg is both
+# Any number, the same for all: it names the right to write among PostgreSQL's advisory locks.
+WRITER_LOCK = 0x666F6F74  # "foot"
+POSTGRES_OPTIONS = {
+    "connect_timeout": 10,
+    "application_name": "footnote",
+    # A writer that hangs must not keep all others waiting for ever, nor one whose machine is gone.
+    "options": f"-c lock_timeout={int(BUSY_TIMEOUT_S * 1000)} -c idle_in_transaction_session_timeout=60000",
+    "keepalives_idle": 15,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 30_000,
+}
+UNREACHABLE = "The metadata database can't be reached. Nothing was lost; try again when it is back."
+_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 T = TypeVar("T")
+
+
+# Numbers that never begin again outgrow 31 bits in a log that is written for years. SQLite's INTEGER has 63 anyway.
+Number = BigInteger().with_variant(Integer, "sqlite")
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -125,7 +149,7 @@ class PageRow(Base):
     id: Mapped[str] = mapped_column(String(32), primary_key=True)
     collection_id: Mapped[int] = mapped_column(ForeignKey("collections.id"))
     url: Mapped[str] = mapped_column(Text)
-    live_generation: Mapped[int | None]
+    live_generation: Mapped[int | None] = mapped_column(Number)
     created_at: Mapped[datetime]
 
 
@@ -145,7 +169,7 @@ class GenerationRow(Base):
         {"sqlite_autoincrement": True},
     )
 
-    id: Mapped[int] = mapped_column(Integer, primary_key=True)  # never reused, so that chunk ids never are either
+    id: Mapped[int] = mapped_column(Number, primary_key=True)  # never reused, so that chunk ids never are either
     page_id: Mapped[str] = mapped_column(String(32))
     state: Mapped[str] = mapped_column(String(8))
     job_id: Mapped[str | None] = mapped_column(String(36))
@@ -177,7 +201,7 @@ class ChunkRow(Base):
 
     id: Mapped[str] = mapped_column(String(32), primary_key=True)
     page_id: Mapped[str] = mapped_column(String(32))
-    generation: Mapped[int] = mapped_column(ForeignKey("generations.id"))
+    generation: Mapped[int] = mapped_column(Number, ForeignKey("generations.id"))
     ordinal: Mapped[int]
     start: Mapped[int]
     end: Mapped[int]
@@ -224,7 +248,7 @@ class UrlRow(Base):
         Index("ix_urls_url", "url"),
     )
 
-    seq: Mapped[int] = mapped_column(Integer, primary_key=True)
+    seq: Mapped[int] = mapped_column(Number, primary_key=True)
     job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id"))
     url: Mapped[str] = mapped_column(Text)
     depth: Mapped[int]
@@ -274,11 +298,23 @@ class Database:
 
     def __init__(self, *, url: str) -> None:
         self.url = url
-        self.engine: AsyncEngine = create_async_engine(url)
-        self._snapshots = create_engine(sync_url(url), execution_options={"footnote_read_only": True})
+        if url.startswith("postgresql"):
+            options: dict[str, Any] = {"connect_args": POSTGRES_OPTIONS, "pool_pre_ping": True}
+        else:
+            options = {}
+        self.engine: AsyncEngine = create_async_engine(url, **options)
+        snapshots = create_engine(sync_url(url), **options)
         if self.engine.dialect.name == "sqlite":
             _adapt_to_sqlite(self.engine.sync_engine)
-            _adapt_to_sqlite(self._snapshots)
+            _adapt_to_sqlite(snapshots)
+            reading: dict[str, Any] = {"footnote_read_only": True}
+        else:
+            event.listen(self.engine.sync_engine, "begin", _take_writer_lock)
+            for engine in (self.engine.sync_engine, snapshots):
+                event.listen(engine, "before_cursor_execute", _storable, retval=True)
+            reading = {"footnote_read_only": True, "isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
+        self._readers = self.engine.execution_options(**reading)
+        self._snapshots = snapshots.execution_options(**reading)
 
     async def __aenter__(self) -> Self:
         return self
@@ -289,16 +325,21 @@ class Database:
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncConnection]:
-        """A connection that sees one consistent snapshot and writes nothing."""
-        async with self.engine.connect() as connection:
-            yield await connection.execution_options(footnote_read_only=True)
+        """A connection that sees one consistent snapshot and writes nothing.
+
+        Raises:
+            Unavailable: the database server is away.
+        """
+        with _reachable():
+            async with self._readers.connect() as connection:
+                yield connection
 
     async def snapshot(self, read: Callable[[Connection], T]) -> T:
         """Run ``read`` on one consistent snapshot, in a thread. For the hot path: aiosqlite pays a change of threads for
-        every call (measured: 3.7 ms for a read of one row), this pays one for all."""
+        every call (measured: 3.7 ms for a read of one row), this pays one for all. Raises as :meth:`read`."""
 
         def run() -> T:
-            with self._snapshots.connect() as connection:
+            with _reachable(), self._snapshots.connect() as connection:
                 return read(connection)
 
         return await asyncio.to_thread(run)
@@ -309,28 +350,45 @@ class Database:
 
         Raises:
             StorageFull: the disk is full; the transaction was rolled back and nothing was lost.
+            Unavailable: the database server is away. Whether the transaction was committed is then unknown if it broke off
+                just then, so what is done in one must bear being done again.
         """
-        try:
-            async with self.engine.begin() as connection:
-                yield connection
-        except OperationalError as exc:
-            if is_disk_full(exc):
-                raise StorageFull(
-                    "The disk that holds the data directory is full. Free some space and try again; nothing was lost."
-                ) from exc
-            raise
+        with _reachable():
+            try:
+                async with self.engine.begin() as connection:
+                    yield connection
+            except OperationalError as exc:
+                if is_disk_full(exc):
+                    raise StorageFull(
+                        "The disk that holds the database is full. Free some space and try again; nothing was lost."
+                    ) from exc
+                raise
 
     async def empty_log(self) -> bool:
         """Move what was committed into SQLite's file and empty its write-ahead log, which still holds what a deletion has
-        blanked. False if a reader kept it from that. Nothing to do elsewhere."""
+        blanked. False if a reader kept it from that. Nothing to do elsewhere: PostgreSQL's own log and vacuum are its
+        operator's (``docs/scaling.md``)."""
         path = self.engine.url.database
         if self.engine.dialect.name != "sqlite" or path is None:
             return True
         return await asyncio.to_thread(_empty_log, path)
 
     async def migrate(self) -> None:
-        """Bring the schema to the newest revision. Safe to call at every start."""
-        await asyncio.to_thread(upgrade_schema, self.url)
+        """Bring the schema to the newest revision. Safe to call at every start, and by several processes at once."""
+        with _reachable():
+            await asyncio.to_thread(upgrade_schema, self.url)
+
+
+@contextmanager
+def _reachable() -> Iterator[None]:
+    """Tell a server that is away from a statement that is wrong."""
+    try:
+        yield
+    except DBAPIError as exc:
+        refused = exc.connection_invalidated or (isinstance(exc, OperationalError) and exc.statement is None)
+        if refused and not is_disk_full(exc) and not isinstance(exc.orig, sqlite3.Error):
+            raise Unavailable(UNREACHABLE) from exc
+        raise
 
 
 def _empty_log(path: str) -> bool:
@@ -371,6 +429,28 @@ def sync_url(url: str) -> str:
     """The same database for synchronous use."""
     driver, _, rest = url.partition("://")
     return f"{SYNC_DRIVERS.get(driver, driver)}://{rest}"
+
+
+def postgres_url(url: str) -> str:
+    """SQLAlchemy's name for a PostgreSQL server's address, which is written postgresql://user:password@host:port/database."""
+    return url.replace("postgres://", "postgresql://", 1).replace("postgresql://", "postgresql+psycopg://", 1)
+
+
+def _take_writer_lock(connection: Any) -> None:
+    if not connection.get_execution_options().get("footnote_read_only", False):
+        connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({WRITER_LOCK})")
+
+
+def _storable(_connection: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> tuple[str, Any]:
+    """PostgreSQL's texts hold neither NUL nor half a surrogate pair, which strangers send: nothing is called that, and what a
+    message quotes of it is replaced."""
+    if isinstance(parameters, dict):
+        return statement, {name: _storable_text(value) for name, value in parameters.items()}
+    return statement, [{name: _storable_text(value) for name, value in row.items()} for row in parameters]
+
+
+def _storable_text(value: Any) -> Any:
+    return _UNSTORABLE.sub("\ufffd", value) if isinstance(value, str) else value
 
 
 def _adapt_to_sqlite(engine: Engine) -> None:

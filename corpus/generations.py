@@ -22,7 +22,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from corpus.database import ChunkRow, Database, FactRow, GenerationRow, PageRow, utc_now
 from corpus.embedding import Embedder, Embedding
-from corpus.errors import StorageFull, TransientError
+from corpus.errors import StorageFull, TransientError, Unavailable
 from corpus.model import ChunkSpan, PageText, chunk_id, page_id
 from corpus.store import ChunkIndex, IndexRow, headings_text
 
@@ -183,7 +183,7 @@ class GenerationWriter:
 
     async def _give_up(self, pending: Sequence[Pending]) -> None:
         """Leave generations that couldn't be written to the sweep."""
-        with suppress(StorageFull):  # then it is left to the next start
+        with suppress(StorageFull, Unavailable):  # then it is left to the next start
             async with self._database.write() as connection:
                 ours = GenerationRow.id.in_([one.generation for one in pending])
                 await connection.execute(update(GenerationRow).where(ours).values(state="stale"))

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from corpus.bm25 import TantivyIndex
-from corpus.database import Database, sqlite_url, utc_now
+from corpus.database import Database, postgres_url, sqlite_url, utc_now
 from corpus.datadir import LITE_ADVISED_CHUNKS, DataDirectory
 from corpus.embedding import Embedder, SentenceTransformerEmbedder
 from corpus.generations import GenerationWriter
@@ -37,11 +37,13 @@ class Corpus:
 
     @property
     def database_url(self) -> str:
-        return sqlite_url(self.directory.database)
+        return database_url(self.settings, self.directory)
 
     @property
     def queue_url(self) -> str:
-        return sqlite_url(self.directory.queue, driver="sqlite")
+        """Where DBOS keeps what it knows of running jobs: tables of its own, in a schema of its own on PostgreSQL."""
+        server = self.settings.database.url.get_secret_value()
+        return server or sqlite_url(self.directory.queue, driver="sqlite")
 
 
 @asynccontextmanager
@@ -54,7 +56,7 @@ async def open_corpus(settings: Settings, *, report: Callable[[str], None] = lam
     async with AsyncExitStack() as stack:
         report("opening the data directory")
         directory = stack.enter_context(DataDirectory(settings.data_dir))
-        database = await stack.enter_async_context(Database(url=sqlite_url(directory.database)))
+        database = await stack.enter_async_context(Database(url=database_url(settings, directory)))
         await database.migrate()
         report("loading the embedder")
         embedder = await asyncio.to_thread(load_embedder, settings.index, models_dir=directory.models)
@@ -78,6 +80,11 @@ async def open_corpus(settings: Settings, *, report: Callable[[str], None] = lam
                 LITE_ADVISED_CHUNKS,
             )
         yield Corpus(settings=settings, directory=directory, embedder=embedder, index=index, rebuilt_chunks=rebuilt)
+
+
+def database_url(settings: Settings, directory: DataDirectory) -> str:
+    server = settings.database.url.get_secret_value()
+    return postgres_url(server) if server else sqlite_url(directory.database)
 
 
 def load_embedder(settings: IndexSettings, *, models_dir: Path) -> SentenceTransformerEmbedder:

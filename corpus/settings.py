@@ -14,7 +14,7 @@ import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
 from corpus.errors import StartupError
@@ -66,6 +66,21 @@ class ServerSettings(Section):
     max_requests: int = Field(256, ge=1, description="Requests served at once; more are refused with 503.")
     max_body_bytes: int = Field(1_000_000, ge=1_000, description="Largest request body accepted.")
     shutdown_grace_s: float = Field(10.0, ge=0, le=600, description="How long open requests may finish after SIGTERM.")
+
+
+class DatabaseSettings(Section):
+    url: SecretStr = Field(
+        SecretStr(""),
+        description="A PostgreSQL server's database, postgresql://user:password@host:port/database, for metadata and jobs. "
+        "Empty: SQLite files in the data directory.",
+    )
+
+    @field_validator("url")
+    @classmethod
+    def _is_postgresql(cls, value: SecretStr) -> SecretStr:
+        if value.get_secret_value() and not value.get_secret_value().startswith(("postgresql://", "postgres://")):
+            raise ValueError("database.url must begin with postgresql:// (or be empty, for SQLite in the data directory)")
+        return value
 
 
 class IndexSettings(Section):
@@ -253,6 +268,7 @@ class Settings(BaseSettings):
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="The least severe log lines shown.")
     server: ServerSettings = Field(default_factory=ServerSettings)
+    database: DatabaseSettings = Field(default_factory=DatabaseSettings)
     index: IndexSettings = Field(default_factory=IndexSettings)
     search: SearchSettings = Field(default_factory=SearchSettings)
     ingest: IngestSettings = Field(default_factory=IngestSettings)

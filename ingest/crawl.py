@@ -18,7 +18,7 @@ from sqlalchemy import func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from corpus.database import Database, GenerationRow, JobRow, PageRow, UrlRow, is_disk_full, utc_now
-from corpus.errors import IngestError, NotFound, PermanentError, StorageFull
+from corpus.errors import IngestError, NotFound, PermanentError, StorageFull, Unavailable
 from corpus.jobs import worked_s
 from corpus.model import IngestMode, JobState, UrlKind, UrlState, page_id
 from corpus.settings import IngestSettings
@@ -40,8 +40,17 @@ COMMIT_CHUNKS = 64  # chunks embedded and committed together: enough to fill the
 READ_AHEAD_PAGES = 16
 HALT_CHECK_S = 0.1  # between two looks, before a visit, whether the job is to end: a look costs as much as a quick visit
 HALT_POLL_S = 0.5  # how long a cancelled or paused job may go on waiting for a site
-DISK_FULL_PAUSE_S = 5.0
+STORAGE_PAUSE_S = 5.0
 DISK_FULL = "The disk of the data directory is full. Free some space: the job waits and goes on by itself."
+
+
+def storage_trouble(exc: BaseException) -> str | None:
+    """What people should know where neither a page nor its job is to blame, but where all of them are kept."""
+    if is_disk_full(exc):
+        return DISK_FULL
+    if isinstance(exc, BaseExceptionGroup):
+        return next((found for found in map(storage_trouble, exc.exceptions) if found), None)
+    return f"{exc.message} The job waits and goes on by itself." if isinstance(exc, Unavailable) else None
 
 
 class Crawler:
@@ -108,13 +117,14 @@ class Crawler:
             await self._work(job, entries)
             await self._note(job_id, None)
         except Exception as exc:  # a task group wraps what its tasks raise
-            if not is_disk_full(exc):
+            trouble = storage_trouble(exc)
+            if trouble is None:
                 raise
-            # Nothing is lost: the URLs are still due, and the job goes on by itself once there is room.
-            log.error("job %s waits: %s", job_id, DISK_FULL)
-            with suppress(StorageFull):
-                await self._note(job_id, DISK_FULL)
-            await asyncio.sleep(DISK_FULL_PAUSE_S)
+            # Nothing is lost: the URLs are still due, and the job goes on by itself once the trouble is over.
+            log.error("job %s waits: %s", job_id, trouble)
+            with suppress(StorageFull, Unavailable):
+                await self._note(job_id, trouble)
+            await asyncio.sleep(STORAGE_PAUSE_S)
         return True
 
     async def finish(self, job_id: str, *, error: str | None = None, run: int | None = None, begun: bool = True) -> bool:
@@ -285,7 +295,7 @@ class Crawler:
         except IngestError as exc:
             return exc
         except Exception as exc:  # one page, however odd, must not end the job of a thousand others
-            if is_disk_full(exc):
+            if storage_trouble(exc):
                 raise
             log.exception("unexpected error on %s", entry.url)
             return PermanentError(f"Unexpected: {exc!r}. The log holds the details.", reason="unexpected")

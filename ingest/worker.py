@@ -20,7 +20,7 @@ from dbos import DBOS, DBOSClient, DBOSConfig
 from sqlalchemy import select, update
 from sqlalchemy.exc import SQLAlchemyError
 
-from corpus.database import Database, JobRow, SourceRow, is_disk_full, utc_now
+from corpus.database import Database, JobRow, SourceRow, utc_now
 from corpus.errors import FootnoteError
 from corpus.generations import GenerationWriter
 from corpus.jobs import APPLICATION, APPLICATION_VERSION, QUEUE, WORKFLOW, enqueue_options, ready, workflow_id
@@ -29,7 +29,7 @@ from corpus.opening import Corpus
 from corpus.retention import forget_jobs
 from corpus.sources import fire_due
 from ingest.browser import Renderer
-from ingest.crawl import DISK_FULL, DISK_FULL_PAUSE_S, Crawler
+from ingest.crawl import STORAGE_PAUSE_S, Crawler, storage_trouble
 from ingest.fetch import Fetcher
 from ingest.parsing import ParserPool
 from ingest.recording import Recorder
@@ -183,16 +183,17 @@ class IngestWorker:
                 self._patiently(finish, job_id, run, f"The job broke: {exc}. The log holds the details.", True)
 
     def _patiently(self, step: Callable[..., T], job_id: str, *args: object) -> T:
-        """Run a step, and again as long as the disk is full: what the step writes, or DBOS' note of it, then finds no room.
-        Every step may run twice."""
+        """Run a step, and again as long as the disk is full or the database server away: what the step writes, or DBOS' note of
+        it, then finds no room. Every step may run twice."""
         while not self._stopping.is_set():
             try:
                 return step(job_id, *args)
             except Exception as exc:
-                if not is_disk_full(exc):
+                trouble = storage_trouble(exc)
+                if trouble is None:
                     raise
-                log.error("job %s waits: %s", job_id, DISK_FULL)
-                self._stopping.wait(DISK_FULL_PAUSE_S)
+                log.error("job %s waits: %s", job_id, trouble)
+                self._stopping.wait(STORAGE_PAUSE_S)
         raise WorkerStopping
 
     async def _open_jobs(self) -> Sequence[tuple[str, int]]:
@@ -238,7 +239,7 @@ class IngestWorker:
                 except Exception as exc:  # an outermost loop: schedules must outlive whatever fails, a full disk say
                     foreseen = isinstance(exc, FootnoteError | SQLAlchemyError)
                     log.error("due jobs wait, as the queue or the database fails: %s", exc, exc_info=not foreseen)
-                    await self._rest(DISK_FULL_PAUSE_S)
+                    await self._rest(STORAGE_PAUSE_S)
                 await self._rest(DISPATCH_EVERY_S)
         finally:
             await asyncio.to_thread(client.destroy)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator
+import shutil
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 # Read when OpenMP first loads: spinning threads crawl as soon as something else uses the cores.
@@ -14,11 +16,12 @@ import pytest
 import pytest_asyncio
 from dbos import DBOS
 
-from corpus.database import sqlite_url
+from corpus.database import postgres_url, sqlite_url
 from corpus.embedding import SentenceTransformerEmbedder
 from corpus.settings import Settings
 from corpus.weights import MINILM
 from tests.fakes import FakeEmbedder
+from tests.postgres import PostgresServer, is_installed, postgres_server
 from tests.shelf import Shelf, open_shelf
 
 
@@ -39,9 +42,55 @@ def fake_embedder() -> FakeEmbedder:
     return FakeEmbedder()
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--postgresql", action="store_true", help="Keep metadata and jobs on a PostgreSQL server that is started for the tests."
+    )
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("--postgresql"):
+        for item in items:
+            if item.get_closest_marker("sqlite"):
+                item.add_marker(pytest.mark.skip(reason="about SQLite's own files or plans"))
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    if not is_installed():
+        pytest.skip("PostgreSQL isn't installed (Debian's package: postgresql)")
+    with postgres_server() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def new_database(request: pytest.FixtureRequest) -> Callable[[], dict[str, str]]:
+    """Where a test keeps its metadata: SQLite in its data directory, or with ``--postgresql`` a database of its own there."""
+    if not request.config.getoption("--postgresql"):
+        return dict
+    server: PostgresServer = request.getfixturevalue("postgres")
+    return lambda: {"url": server.fresh_database()}
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    """Where a test keeps metadata and jobs: the addresses of both."""
+
+    database: str
+    queue: str
+
+
 @pytest.fixture
-def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
-    return Settings(data_dir=tmp_path_factory.mktemp("data"), llm={"engine": "none"})
+def home(tmp_path: Path, new_database: Callable[[], dict[str, str]], empty_queue: Path) -> Home:
+    if server := new_database().get("url"):
+        return Home(postgres_url(server), server)
+    shutil.copy(empty_queue, tmp_path / "queue.sqlite")
+    return Home(sqlite_url(tmp_path / "footnote.sqlite"), sqlite_url(tmp_path / "queue.sqlite", driver="sqlite"))
+
+
+@pytest.fixture
+def settings(tmp_path_factory: pytest.TempPathFactory, new_database: Callable[[], dict[str, str]]) -> Settings:
+    return Settings(data_dir=tmp_path_factory.mktemp("data"), llm={"engine": "none"}, database=new_database())
 
 
 @pytest.fixture
@@ -52,8 +101,10 @@ async def shelf(settings: Settings, fake_embedder: FakeEmbedder) -> AsyncIterato
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def kept_shelf(tmp_path_factory: pytest.TempPathFactory, fake_embedder: FakeEmbedder) -> AsyncIterator[Shelf]:
-    settings = Settings(data_dir=tmp_path_factory.mktemp("data"), llm={"engine": "none"})
+async def kept_shelf(
+    tmp_path_factory: pytest.TempPathFactory, fake_embedder: FakeEmbedder, new_database: Callable[[], dict[str, str]]
+) -> AsyncIterator[Shelf]:
+    settings = Settings(data_dir=tmp_path_factory.mktemp("data"), llm={"engine": "none"}, database=new_database())
     async with open_shelf(settings, fake_embedder) as opened:
         yield opened
 

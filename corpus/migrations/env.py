@@ -3,9 +3,9 @@
 from typing import Any, Literal
 
 from alembic import context
-from sqlalchemy import create_engine
+from sqlalchemy import create_engine, text
 
-from corpus.database import Base, UtcDateTime, sync_url
+from corpus.database import WRITER_LOCK, Base, UtcDateTime, sync_url
 
 
 def render_item(kind: str, item: Any, _: Any) -> str | Literal[False]:
@@ -20,6 +20,10 @@ def run() -> None:
         # render_as_batch: SQLite can't alter most of a table in place.
         context.configure(connection=connection, target_metadata=Base.metadata, render_as_batch=True, render_item=render_item)
         with context.begin_transaction():
+            if (
+                connection.dialect.name == "postgresql"
+            ):  # several processes may start at once: one migrates, the others find it done
+                connection.execute(text(f"SELECT pg_advisory_xact_lock({WRITER_LOCK})"))
             context.run_migrations()
     engine.dispose()
 

@@ -411,6 +411,7 @@ async def test_a_page_that_changes_keeps_the_urls_that_redirect_to_it(ingest: In
     assert await aliases_of(ingest) == {"/old": ("redirect", "/new")}
 
 
+@pytest.mark.sqlite
 async def test_twins_are_looked_up_by_index(ingest: Ingest) -> None:
     """Not by going through the pages of the collection, for each page that is new."""
     asked: list[tuple[str, Any]] = []

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -39,9 +39,19 @@ CITATION = {"page_id": UNKNOWN, "content_hash": "0" * 64, "start": 0, "end": 5, 
 
 
 @pytest.fixture(scope="module")
-def api(tmp_path_factory: pytest.TempPathFactory, fake_embedder: FakeEmbedder, empty_queue: Path) -> Iterator[Running]:
+def api(
+    tmp_path_factory: pytest.TempPathFactory,
+    fake_embedder: FakeEmbedder,
+    empty_queue: Path,
+    new_database: Callable[[], dict[str, str]],
+) -> Iterator[Running]:
     data = tmp_path_factory.mktemp("api")
-    settings = Settings(data_dir=data, server={"max_body_bytes": MAX_BODY_BYTES}, answer={"max_question_chars": 500})
+    settings = Settings(
+        data_dir=data,
+        database=new_database(),
+        server={"max_body_bytes": MAX_BODY_BYTES},
+        answer={"max_question_chars": 500},
+    )
     with running(settings, embedder=fake_embedder, queue=empty_queue) as api:
         for name, text in (("tower", TOWER), ("bread", BREAD)):
             api.pages[name] = api.put(f"https://a.example/{name}", text, title=name.title())

@@ -177,7 +177,7 @@ async def site() -> AsyncIterator[ScriptedSite]:
 @pytest.fixture
 def ingest(emptied_shelf: Shelf, site: ScriptedSite, parser: ParserPool, monkeypatch: pytest.MonkeyPatch) -> Ingest:
     monkeypatch.setattr(recording, "RETRY_BASE_S", 0.01)
-    monkeypatch.setattr(crawl, "DISK_FULL_PAUSE_S", 0.0)
+    monkeypatch.setattr(crawl, "STORAGE_PAUSE_S", 0.0)
     monkeypatch.setattr(crawl, "HALT_CHECK_S", 0.0)
     return Ingest(emptied_shelf, site, parser)
 

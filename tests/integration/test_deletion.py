@@ -34,6 +34,7 @@ async def checkpoint(shelf: Shelf) -> None:
         await driver.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
 
+@pytest.mark.sqlite
 async def test_a_deleted_page_is_nowhere(shelf: Shelf) -> None:
     page = await shelf.put("https://a.example/secret", "# Vault", LONG, title="Vaultkeeper")
     kept = await shelf.put("https://a.example/kept", "An ordinary page about trains.")
@@ -75,6 +76,7 @@ def files_with(shelf: Shelf, word: str) -> list[str]:
     return sorted(str(path.relative_to(folder)) for path in files)
 
 
+@pytest.mark.sqlite
 async def test_when_deleting_returns_no_file_holds_the_text(shelf: Shelf) -> None:
     """The log that SQLite writes ahead included, and nobody has to wait or to tidy up first."""
     page = await write_marked(shelf)
@@ -91,12 +93,14 @@ async def test_when_deleting_returns_no_file_holds_the_text(shelf: Shelf) -> Non
     assert shelf.counts() == {5}
 
 
+@pytest.mark.sqlite
 async def test_when_deleting_a_collection_returns_no_file_holds_its_texts(shelf: Shelf) -> None:
     await write_marked(shelf, collection=await shelf.pages.ensure_collection("other"))
     await shelf.pages.delete_collection("other")
     assert {word: files_with(shelf, word) for word in RARE} == {word: [] for word in RARE}
 
 
+@pytest.mark.sqlite
 async def test_when_deleting_a_source_with_its_pages_returns_no_file_holds_their_texts(shelf: Shelf) -> None:
     page = await write_marked(shelf)
     sources = Sources(database=shelf.database, writer=shelf.writer)
@@ -108,6 +112,7 @@ async def test_when_deleting_a_source_with_its_pages_returns_no_file_holds_their
     assert {word: files_with(shelf, word) for word in RARE} == {word: [] for word in RARE}
 
 
+@pytest.mark.sqlite
 async def test_a_reader_at_work_delays_erasing_but_not_deleting(shelf: Shelf, caplog: pytest.LogCaptureFixture) -> None:
     page = await write_marked(shelf)
     with (
@@ -124,6 +129,7 @@ async def test_a_reader_at_work_delays_erasing_but_not_deleting(shelf: Shelf, ca
     assert {word: files_with(shelf, word) for word in RARE} == {word: [] for word in RARE}
 
 
+@pytest.mark.sqlite
 async def test_a_replaced_version_is_nowhere(shelf: Shelf) -> None:
     await shelf.put("https://a.example/secret", LONG)
     await checkpoint(shelf)

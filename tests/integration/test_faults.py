@@ -107,8 +107,8 @@ async def works(tmp_path_factory: pytest.TempPathFactory, fake_embedder: FakeEmb
     settings = Settings(data_dir=data, llm={"engine": "none"}, ingest=ingest)
     quick = [
         patch("ingest.recording.RETRY_BASE_S", 0.02),
-        patch("ingest.crawl.DISK_FULL_PAUSE_S", 0.05),
-        patch("ingest.worker.DISK_FULL_PAUSE_S", 0.05),
+        patch("ingest.crawl.STORAGE_PAUSE_S", 0.05),
+        patch("ingest.worker.STORAGE_PAUSE_S", 0.05),
         patch("corpus.jobs.PROGRESS_POLL_S", 0.02),
     ]
     for one in quick:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ from corpus.errors import Conflict, NotFound
 from corpus.jobs import APPLICATION_VERSION, QUEUE, RECENT_FAILURES, WORKFLOW, Jobs, enqueue_options, open_queue, ready
 from corpus.model import IngestMode, JobState, UrlState
 from corpus.sources import JobSpec, source_id
+from tests.conftest import Home
 
 SPEC = JobSpec(urls=["https://a.example/"], mode=IngestMode.CRAWL, include=["*/docs/*"], max_pages=10, max_depth=2)
 
@@ -48,12 +48,9 @@ class Office:
 
 
 @pytest.fixture
-async def office(tmp_path: Path, empty_queue: Path) -> AsyncIterator[Office]:
-    shutil.copy(empty_queue, tmp_path / "queue.sqlite")
-    queue = await asyncio.to_thread(
-        DBOSClient, system_database_url=sqlite_url(tmp_path / "queue.sqlite", driver="sqlite"), lazy=True
-    )
-    async with Database(url=sqlite_url(tmp_path / "footnote.sqlite")) as database:
+async def office(home: Home) -> AsyncIterator[Office]:
+    queue = await asyncio.to_thread(DBOSClient, system_database_url=home.queue, lazy=True)
+    async with Database(url=home.database) as database:
         await database.migrate()
         async with database.write() as connection:
             row = insert(CollectionRow).values(name="default", created_at=utc_now()).returning(CollectionRow.id)
@@ -375,6 +372,7 @@ async def test_a_queue_that_no_worker_has_seen_is_made(tmp_path: Path) -> None:
     await asyncio.to_thread(queue.destroy)
 
 
+@pytest.mark.sqlite
 async def test_failures_are_looked_up_by_index(office: Office) -> None:
     """Not by going through the log of every URL that any job has seen."""
     asked: list[tuple[str, Any]] = []

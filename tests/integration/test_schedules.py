@@ -6,16 +6,16 @@ import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from unittest.mock import patch
 
 import pytest
 from sqlalchemy import insert, select, update
 
-from corpus.database import CollectionRow, Database, JobRow, SourceRow, sqlite_url, utc_now
+from corpus.database import CollectionRow, Database, JobRow, SourceRow, utc_now
 from corpus.errors import NotFound
 from corpus.model import JobState
 from corpus.sources import JobSpec, fire_due, remember, set_schedule
+from tests.conftest import Home
 
 NOON = datetime(2026, 11, 3, 12, 0, tzinfo=UTC)
 HOUR_S = 3600
@@ -56,14 +56,13 @@ class Calendar:
 
 
 @pytest.fixture
-async def calendar(tmp_path: Path) -> AsyncIterator[Calendar]:
-    url = sqlite_url(tmp_path / "footnote.sqlite")
-    async with Database(url=url) as database:
+async def calendar(home: Home) -> AsyncIterator[Calendar]:
+    async with Database(url=home.database) as database:
         await database.migrate()
         async with database.write() as connection:
             row = insert(CollectionRow).values(name="default", created_at=utc_now()).returning(CollectionRow.id)
             collection = (await connection.execute(row)).scalar_one()
-        yield Calendar(database, url, collection)
+        yield Calendar(database, home.database, collection)
 
 
 async def test_a_source_is_run_when_it_is_due_and_not_before(calendar: Calendar) -> None:

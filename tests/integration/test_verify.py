@@ -226,6 +226,7 @@ async def test_a_live_version_that_no_page_shows_goes(shelf: Shelf) -> None:
         await shelf.pages.text(page)
 
 
+@pytest.mark.sqlite
 async def test_a_page_whose_version_is_lost_goes(shelf: Shelf) -> None:
     page = await page_of(shelf, "keeper")
     with sqlite3.connect(shelf.corpus.directory.database) as connection:
@@ -425,6 +426,7 @@ async def test_the_command_without_a_service(
         page = await opened.put("https://h/x", "The keeper winds the clockwork.")
         opened.corpus.index.tokens.delete([chunk.id for chunk in await opened.chunks(page)])
     monkeypatch.setenv("FOOTNOTE_DATA_DIR", str(settings.data_dir))
+    monkeypatch.setenv("FOOTNOTE_DATABASE__URL", settings.database.url.get_secret_value())
     monkeypatch.setattr("corpus.opening.load_embedder", lambda settings, **_: fake_embedder)
     monkeypatch.setattr("footnote.logs.set_up_logging", lambda level: None)
     for expected in ((1, {"missing_in_index": 1}, 1), (0, {}, 0)):

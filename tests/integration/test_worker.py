@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -64,12 +64,14 @@ class Works:
 
 
 @pytest.fixture
-async def works(tmp_path: Path, fake_embedder: FakeEmbedder, empty_queue: Path) -> AsyncIterator[Works]:
+async def works(
+    tmp_path: Path, fake_embedder: FakeEmbedder, empty_queue: Path, new_database: Callable[[], dict[str, str]]
+) -> AsyncIterator[Works]:
     data = tmp_path / "data"
     data.mkdir()
     shutil.copy(empty_queue, data / "queue.sqlite")
     ingest = {"allow_private_hosts": [PUBLIC_IP], "delay_s": 0.0, "fetch_deadline_s": 600.0}
-    settings = Settings(data_dir=data, llm={"engine": "none"}, ingest=ingest)
+    settings = Settings(data_dir=data, llm={"engine": "none"}, ingest=ingest, database=new_database())
     async with ScriptedSite() as site, open_shelf(settings, fake_embedder) as shelf:
         queue = await asyncio.to_thread(DBOSClient, system_database_url=shelf.corpus.queue_url, lazy=True)
         yield Works(shelf, Jobs(database=shelf.database, queue=queue), site)
@@ -245,7 +247,7 @@ async def test_schedules_outlive_what_nobody_foresaw(works: Works, monkeypatch: 
         return await ready(connection)
 
     monkeypatch.setattr(worker, "ready", failing_once)
-    monkeypatch.setattr(worker, "DISK_FULL_PAUSE_S", 0.0)
+    monkeypatch.setattr(worker, "STORAGE_PAUSE_S", 0.0)
     async with works.worker():
         await works.until(job_id, JobState.SUCCEEDED)
     assert failed

@@ -6,11 +6,18 @@ Revises: None
 
 import sqlalchemy as sa
 from alembic import op
+from sqlalchemy.dialects import postgresql
 
 revision = "0001"
 down_revision = None
 branch_labels = None
 depends_on = None
+
+# Numbers that never begin again outgrow 31 bits in a log that is written for years. SQLite's INTEGER has 63 anyway.
+NUMBER = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+# Asked for in ranges, so compared byte by byte, as SQLite does, whatever language a PostgreSQL database sorts by.
+CHUNK_ID = sa.String(length=32).with_variant(postgresql.VARCHAR(32, collation="C"), "postgresql")
+PAGE_URL = sa.Text().with_variant(postgresql.TEXT(collation="C"), "postgresql")
 
 
 def upgrade() -> None:
@@ -30,7 +37,7 @@ def upgrade() -> None:
     )
     op.create_table(
         "generations",
-        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("id", NUMBER, nullable=False),
         sa.Column("page_id", sa.String(length=32), nullable=False),
         sa.Column("state", sa.String(length=8), nullable=False),
         sa.Column("job_id", sa.String(length=36), nullable=True),
@@ -53,9 +60,9 @@ def upgrade() -> None:
 
     op.create_table(
         "chunks",
-        sa.Column("id", sa.String(length=32), nullable=False),
+        sa.Column("id", CHUNK_ID, nullable=False),
         sa.Column("page_id", sa.String(length=32), nullable=False),
-        sa.Column("generation", sa.Integer(), nullable=False),
+        sa.Column("generation", NUMBER, nullable=False),
         sa.Column("ordinal", sa.Integer(), nullable=False),
         sa.Column("start", sa.Integer(), nullable=False),
         sa.Column("end", sa.Integer(), nullable=False),
@@ -95,8 +102,8 @@ def upgrade() -> None:
         "pages",
         sa.Column("id", sa.String(length=32), nullable=False),
         sa.Column("collection_id", sa.Integer(), nullable=False),
-        sa.Column("url", sa.Text(), nullable=False),
-        sa.Column("live_generation", sa.Integer(), nullable=True),
+        sa.Column("url", PAGE_URL, nullable=False),
+        sa.Column("live_generation", NUMBER, nullable=True),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.ForeignKeyConstraint(
             ["collection_id"],
@@ -107,7 +114,7 @@ def upgrade() -> None:
     )
     op.create_table(
         "urls",
-        sa.Column("seq", sa.Integer(), nullable=False),
+        sa.Column("seq", NUMBER, nullable=False),
         sa.Column("job_id", sa.String(length=36), nullable=False),
         sa.Column("url", sa.Text(), nullable=False),
         sa.Column("depth", sa.Integer(), nullable=False),
