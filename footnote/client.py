@@ -90,9 +90,9 @@ class Client:
 
     def readiness(self) -> Body:
         """``state``, ``stage``, ``degraded`` and, once ready, what is loaded and how much is indexed."""
-        with self._translated():
+        with translated(self.base_url):
             response = self._http.get("/readyz")
-        return self._decoded(response) if response.status_code == 503 else self._checked(response)
+        return decoded(response, self.base_url) if response.status_code == 503 else self._checked(response)
 
     def ask(self, question: str, *, collection: str, filters: Body, history: Sequence[str] = ()) -> Iterator[Event]:
         """The events of an answer (retrieval, token …, citations, done); the last is always ``done``."""
@@ -118,14 +118,14 @@ class Client:
         return list(self._json("GET", "/v1/jobs", params={"limit": limit})["jobs"])
 
     def job(self, job_id: str) -> Body:
-        return self._json("GET", f"/v1/jobs/{_segment(job_id)}")
+        return self._json("GET", f"/v1/jobs/{segment(job_id)}")
 
     def job_urls(self, job_id: str, *, state: str | None = None) -> Iterator[Body]:
         """Every URL of the job, or every one that is in ``state``, in the order in which they were found."""
         after: int | None = 0
         wanted = {"state": state} if state else {}
         while after is not None:
-            part = self._json("GET", f"/v1/jobs/{_segment(job_id)}/urls", params={**wanted, "after": after, "limit": 1000})
+            part = self._json("GET", f"/v1/jobs/{segment(job_id)}/urls", params={**wanted, "after": after, "limit": 1000})
             yield from part["urls"]
             after = part["next"]
 
@@ -135,7 +135,7 @@ class Client:
         breaks = 0
         while True:
             try:
-                for event in self._events("GET", f"/v1/jobs/{_segment(job_id)}/events"):
+                for event in self._events("GET", f"/v1/jobs/{segment(job_id)}/events"):
                     breaks = 0
                     yield event.data
                     if event.name == "done":
@@ -149,16 +149,16 @@ class Client:
             self._sleep(RECONNECT_AFTER_S)
 
     def cancel_job(self, job_id: str) -> Body:
-        return self._json("POST", f"/v1/jobs/{_segment(job_id)}/cancel")
+        return self._json("POST", f"/v1/jobs/{segment(job_id)}/cancel")
 
     def pause_job(self, job_id: str) -> Body:
-        return self._json("POST", f"/v1/jobs/{_segment(job_id)}/pause")
+        return self._json("POST", f"/v1/jobs/{segment(job_id)}/pause")
 
     def resume_job(self, job_id: str) -> Body:
-        return self._json("POST", f"/v1/jobs/{_segment(job_id)}/resume")
+        return self._json("POST", f"/v1/jobs/{segment(job_id)}/resume")
 
     def retry_job(self, job_id: str, *, reason: str | None) -> Body:
-        return self._json("POST", f"/v1/jobs/{_segment(job_id)}/retry", body={"reason": reason})
+        return self._json("POST", f"/v1/jobs/{segment(job_id)}/retry", body={"reason": reason})
 
     def failures(self, *, collection: str | None, reason: str | None, limit: int) -> list[Body]:
         """The first ``limit`` URLs that failed when their source was last run."""
@@ -170,14 +170,14 @@ class Client:
 
     def run_source(self, source: str) -> str:
         """Run a source again; gives the job's id."""
-        return str(self._json("POST", f"/v1/sources/{_segment(source)}/run")["job_id"])
+        return str(self._json("POST", f"/v1/sources/{segment(source)}/run")["job_id"])
 
     def schedule_source(self, source: str, *, every: str | None) -> Body:
-        return self._json("PUT", f"/v1/sources/{_segment(source)}/schedule", body={"every": every})
+        return self._json("PUT", f"/v1/sources/{segment(source)}/schedule", body={"every": every})
 
     def delete_source(self, source: str, *, pages: bool) -> int:
         """Forget a source; gives how many pages went with it."""
-        return int(self._json("DELETE", f"/v1/sources/{_segment(source)}", params={"pages": pages})["pages_deleted"])
+        return int(self._json("DELETE", f"/v1/sources/{segment(source)}", params={"pages": pages})["pages_deleted"])
 
     def pages(self, *, collection: str, url_prefix: str | None, limit: int) -> list[Body]:
         """The first ``limit`` pages by URL."""
@@ -195,11 +195,11 @@ class Client:
 
     def page(self, page_id: str) -> Body:
         """A page with its text."""
-        return self._json("GET", f"/v1/pages/{_segment(page_id)}")
+        return self._json("GET", f"/v1/pages/{segment(page_id)}")
 
     def delete_page(self, page_id: str) -> None:
-        with self._translated():
-            response = self._http.delete(f"/v1/pages/{_segment(page_id)}")
+        with translated(self.base_url):
+            response = self._http.delete(f"/v1/pages/{segment(page_id)}")
         if response.is_error:
             raise error_of(response)
 
@@ -216,7 +216,7 @@ class Client:
         return list(self._json("GET", "/v1/keys")["keys"])
 
     def revoke_key(self, key_id: str) -> Body:
-        return self._json("DELETE", f"/v1/keys/{_segment(key_id)}")
+        return self._json("DELETE", f"/v1/keys/{segment(key_id)}")
 
     def collections(self) -> list[Body]:
         return list(self._json("GET", "/v1/collections")["collections"])
@@ -237,13 +237,13 @@ class Client:
         self, method: str, path: str, *, body: Body | None = None, params: Body | None = None, patient: bool = False
     ) -> Body:
         timeout = httpx2.Timeout(None, connect=CONNECT_TIMEOUT_S) if patient else self._http.timeout
-        with self._translated():
+        with translated(self.base_url):
             response = self._http.request(method, path, json=body, params=params, timeout=timeout)
         return self._checked(response)
 
     def _events(self, method: str, path: str, *, body: Body | None = None) -> Iterator[Event]:
         """Decoded events, as they come. An ``error`` event is raised as what it tells of."""
-        with self._translated(), self._http.stream(method, path, json=body) as response:
+        with translated(self.base_url), self._http.stream(method, path, json=body) as response:
             if response.is_error:
                 response.read()
                 raise error_of(response)
@@ -259,25 +259,29 @@ class Client:
     def _checked(self, response: httpx2.Response) -> Body:
         if response.is_error:
             raise error_of(response)
-        return self._decoded(response)
+        return decoded(response, self.base_url)
 
-    def _decoded(self, response: httpx2.Response) -> Body:
-        try:
-            body = response.json()
-        except ValueError:
-            body = None
-        if not isinstance(body, dict):
-            raise FootnoteError(f"What answers at {self.base_url} is no Footnote service: it sent no JSON object.")
-        return body
 
-    @contextmanager
-    def _translated(self) -> Iterator[None]:
-        try:
-            yield
-        except httpx2.TimeoutException as exc:
-            raise Unavailable(f"The service at {self.base_url} did not answer in time.") from exc
-        except httpx2.TransportError as exc:
-            raise Unavailable(f"The service at {self.base_url} can't be reached ({exc}). Start one with: footnote serve") from exc
+@contextmanager
+def translated(base_url: str) -> Iterator[None]:
+    """What keeps a service from being reached, as Unavailable."""
+    try:
+        yield
+    except httpx2.TimeoutException as exc:
+        raise Unavailable(f"The service at {base_url} did not answer in time.") from exc
+    except httpx2.TransportError as exc:
+        raise Unavailable(f"The service at {base_url} can't be reached ({exc}). Start one with: footnote serve") from exc
+
+
+def decoded(response: httpx2.Response, base_url: str) -> Body:
+    """A response's JSON object. Raises: FootnoteError, if it holds none."""
+    try:
+        body = response.json()
+    except ValueError:
+        body = None
+    if not isinstance(body, dict):
+        raise FootnoteError(f"What answers at {base_url} is no Footnote service: it sent no JSON object.")
+    return body
 
 
 def error_of(response: httpx2.Response) -> FootnoteError:
@@ -318,6 +322,6 @@ def is_loopback(url: str) -> bool:
         return host == "localhost" or host.endswith(".localhost")
 
 
-def _segment(value: str) -> str:
+def segment(value: str) -> str:
     """An id as one path segment, whatever was typed: ``..`` and ``/`` must not lead to another resource."""
     return quote(value, safe="").replace(".", "%2E")

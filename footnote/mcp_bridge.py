@@ -5,7 +5,8 @@ So both transports offer the same tools, and what the key may do is decided in o
 
 from __future__ import annotations
 
-import anyio
+import asyncio
+
 import httpx2
 from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
@@ -49,4 +50,4 @@ def _bridge_to(service: Client) -> Server[dict[str, object]]:
 
 
 def run(url: str) -> None:
-    anyio.run(serve_stdio, url)
+    asyncio.run(serve_stdio(url))

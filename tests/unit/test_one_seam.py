@@ -61,8 +61,10 @@ ALLOWED = {
     "ingest/browser.py": {"socket", "playwright"},
     # A language model's server, which the settings name.
     "app/llm/openai_compatible.py": {"httpx2"},
-    # Footnote's own service: its command line's client, and the ports it listens on.
+    # Footnote's own service: its clients, and the ports it listens on.
     "footnote/client.py": {"httpx2"},
+    "footnote/api.py": {"httpx2"},
+    "footnote/mcp_bridge.py": {"httpx2"},
     "footnote/doctor.py": {"socket"},
     "footnote/embedded.py": {"socket"},
 }
