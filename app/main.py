@@ -44,14 +44,14 @@ def create_app(
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        stopping = asyncio.Event()
-        running = asyncio.create_task(_run(settings, companions, state, stopping, on_failed_start))
+        ending = asyncio.Event()
+        running = asyncio.create_task(_run(settings, companions, state, ending, on_failed_start))
         try:
             async with mcp_door.open():
                 yield
         finally:
-            state.state, state.stage, state.service = "stopping", "stopping", None
-            stopping.set()
+            state.stop()
+            ending.set()
             await running
 
     app = FastAPI(
@@ -89,7 +89,7 @@ async def _run(
     settings: Settings,
     companions: Sequence[Companion],
     readiness: Readiness,
-    stopping: asyncio.Event,
+    ending: asyncio.Event,
     on_failed_start: Callable[[], None],
 ) -> None:
     """Open the service, keep it until told to stop, close it."""
@@ -99,7 +99,7 @@ async def _run(
         async with open_service(settings, companions=companions, readiness=readiness) as service:
             gc.freeze()
             gc.enable()
-            if stopping.is_set():
+            if ending.is_set():
                 return
             readiness.service = service
             if settings.server.api_keys == "off" and not listens_on_loopback(settings.server.host):
@@ -111,7 +111,7 @@ async def _run(
             readiness.state = "ready"
             readiness.report("ready")
             readiness.settled.set()
-            await stopping.wait()
+            await ending.wait()
     except Exception as exc:  # one of the two outermost loops: whatever stops a start must end the process with its reason
         readiness.state, readiness.stage, readiness.error = "failed", str(exc), exc
         readiness.settled.set()

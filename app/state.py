@@ -22,6 +22,7 @@ from app.llm.base import LanguageModel
 from app.llm.langchain_model import LangChainModel
 from app.llm.llamacpp import LlamaCppModel, find_model
 from app.llm.openai_compatible import OpenAiModel
+from app.llm.stoppable import StoppableModel
 from app.llm.transformers_model import TransformersModel
 from app.reranker import MaxSimReranker, Reranker
 from corpus.database import Database, sqlite_url
@@ -71,8 +72,8 @@ class Service:
 
 @dataclass(slots=True)
 class Readiness:
-    """Where the start stands. ``stage`` is for people; ``state`` is starting, ready, failed or stopping; ``settled`` is
-    set once it is no longer starting."""
+    """Where the start stands. ``stage`` is for people; ``state`` is starting, ready, failed or stopping. ``settled`` is
+    set once it is no longer starting, ``stopping`` once no new request is let in, ``out_of_time`` when open ones must end."""
 
     state: Literal["starting", "ready", "failed", "stopping"] = "starting"
     stage: str = "starting"
@@ -80,6 +81,13 @@ class Readiness:
     degraded: list[str] = field(default_factory=list)
     service: Service | None = None
     settled: asyncio.Event = field(default_factory=asyncio.Event)
+    stopping: asyncio.Event = field(default_factory=asyncio.Event)
+    out_of_time: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def stop(self) -> None:
+        """Let nobody in any more. Who is in already has the service, and may finish."""
+        self.state, self.stage, self.service = "stopping", "stopping", None
+        self.stopping.set()
 
     def report(self, stage: str) -> None:
         self.stage = stage
@@ -107,7 +115,8 @@ async def open_service(
             readiness.report("starting the ingest worker")
             await stack.enter_async_context(companion(corpus))
         readiness.report("loading the language model")
-        model = await loading_model
+        loaded = await loading_model
+        model = loaded and StoppableModel(loaded, stopping=readiness.out_of_time)
         readiness.report("loading the reranker")
         reranker = await asyncio.to_thread(_load_reranker, settings, corpus, readiness.degraded)
         yield _assemble(settings, corpus, database=database, queue=queue, model=model, reranker=reranker)

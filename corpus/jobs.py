@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -265,17 +266,19 @@ class Jobs:
             rows = (await connection.execute(statement.order_by(UrlRow.seq).limit(limit))).all()
         return [(row.seq, Failure(row.job_id, row.source_id, _outcome(row))) for row in rows]
 
-    async def watch(self, job_id: str) -> AsyncIterator[JobStatus]:
-        """The job's status now and after every change, until it has ended. Raises: NotFound."""
+    async def watch(self, job_id: str, *, until: asyncio.Event | None = None) -> AsyncIterator[JobStatus]:
+        """The job's status now and after every change, until it has ended or ``until`` is set. Raises: NotFound."""
         last: JobStatus | None = None
-        while True:
+        until = until or asyncio.Event()
+        while not until.is_set():
             status = await self.get(job_id)
             if status != last:
                 yield status
             if status.state.is_final:
                 return
             last = status
-            await asyncio.sleep(PROGRESS_POLL_S)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(until.wait(), PROGRESS_POLL_S)
 
     async def _enqueue(self, job_id: str, run: int) -> None:
         """Hand a recorded job over. Where that fails, a worker does it: no job that was recorded is lost."""

@@ -65,7 +65,9 @@ class ServerSettings(Section):
     )
     max_requests: int = Field(256, ge=1, description="Requests served at once; more are refused with 503.")
     max_body_bytes: int = Field(1_000_000, ge=1_000, description="Largest request body accepted.")
-    shutdown_grace_s: float = Field(10.0, ge=0, le=600, description="How long open requests may finish after SIGTERM.")
+    shutdown_grace_s: float = Field(
+        10.0, ge=0, le=600, description="How long open requests may finish after SIGTERM; answers then end with their quotes."
+    )
 
 
 class DatabaseSettings(Section):

@@ -16,9 +16,12 @@ from app.state import Readiness
 from corpus.datadir import DataDirectory
 from corpus.errors import StartupError
 from corpus.settings import Settings
+from footnote.draining import DrainingServer
 from ingest.worker import worker_for
 
 log = logging.getLogger(__name__)
+
+AFTER_DRAINING_S = 2  # for whatever is open still; it is cut off then
 
 
 class EmbeddedService:
@@ -35,12 +38,12 @@ class EmbeddedService:
             app,
             log_config=None,
             access_log=False,
-            timeout_graceful_shutdown=int(settings.server.shutdown_grace_s),
+            timeout_graceful_shutdown=AFTER_DRAINING_S,
             server_header=False,
             proxy_headers=bool(settings.server.trusted_proxies),
             forwarded_allow_ips=settings.server.trusted_proxies,
         )
-        self._server = uvicorn.Server(config)
+        self._server = DrainingServer(config, readiness=self.readiness, grace_s=settings.server.shutdown_grace_s)
 
     def bind(self) -> str:
         """Take the port, before anything slow begins; gives the service's URL.

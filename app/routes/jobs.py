@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Request
 from fastapi.responses import StreamingResponse
 
 from app.job_schemas import JobBody, JobList, RetryRequest, UrlList, UrlOutcomeBody
 from app.routes.problems import problems
 from app.routes.sse import EVENT_STREAM, HEADERS, event, failure_event
-from app.state import Ingesting, Service
-from corpus.errors import FootnoteError
+from app.state import Ingesting, Readiness, Service
+from corpus.errors import FootnoteError, Unavailable
 from corpus.model import UrlState
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
@@ -46,10 +47,13 @@ async def get_job_urls(
 @router.get(
     "/{job_id}/events", response_class=StreamingResponse, responses={200: {"content": {EVENT_STREAM: {}}}, **problems(404, 503)}
 )
-async def watch_job(job_id: str, service: Ingesting) -> StreamingResponse:
-    """Progress as server-sent events: `progress` at every change, `done` when the job has ended. The data is the job."""
+async def watch_job(job_id: str, service: Ingesting, request: Request) -> StreamingResponse:
+    """Progress as server-sent events: `progress` at every change, `done` when the job has ended. The data is the job.
+
+    When the service stops, `error` is the last event; the job goes on when it is back."""
     await service.jobs.get(job_id)  # so that an unknown job is a 404 and not a stream
-    return StreamingResponse(_events(service, job_id), media_type=EVENT_STREAM, headers=HEADERS)
+    readiness: Readiness = request.app.state.readiness
+    return StreamingResponse(_events(service, job_id, readiness.stopping), media_type=EVENT_STREAM, headers=HEADERS)
 
 
 @router.post("/{job_id}/cancel", status_code=202, responses=problems(404, 409, 503))
@@ -80,9 +84,13 @@ async def retry_job(job_id: str, service: Ingesting, body: RetryRequest | None =
     return JobBody.of(await service.jobs.get(job_id))
 
 
-async def _events(service: Service, job_id: str) -> AsyncIterator[bytes]:
+async def _events(service: Service, job_id: str, stopping: asyncio.Event) -> AsyncIterator[bytes]:
+    is_final = False
     try:
-        async for status in service.jobs.watch(job_id):
-            yield event("done" if status.state.is_final else "progress", JobBody.of(status).model_dump(mode="json"))
+        async for status in service.jobs.watch(job_id, until=stopping):
+            is_final = status.state.is_final
+            yield event("done" if is_final else "progress", JobBody.of(status).model_dump(mode="json"))
+        if not is_final:
+            raise Unavailable("Footnote is stopping. The job goes on when it is back; ask for it again then.")
     except FootnoteError as exc:
         yield failure_event(exc)
