@@ -18,12 +18,13 @@ from footnote.evaluation.index import FilledIndex, reranker_kind
 
 class Engine(Protocol):
     """``rerankers`` are the kinds that it can rerank with, ``own_reranker`` is the one that it does unless it is told otherwise;
-    ``most_hits`` is the most that one search gives."""
+    ``most_hits`` is the most that one search gives; ``chunks_per_document`` how many there are on average, None if unknown."""
 
     search_settings: SearchSettings
     rerankers: Sequence[str]
     own_reranker: str | None
     most_hits: int
+    chunks_per_document: float | None
 
     def rank_bm25(self) -> RankBm25 | str:
         """The baseline over the same documents, or why there is none."""
@@ -42,6 +43,7 @@ class IndexEngine:
         kind = reranker_kind(settings.reranker)
         self.own_reranker = kind if kind in self.rerankers else None
         self.most_hits = 1000
+        self.chunks_per_document: float | None = index.filling.chunks / max(1, index.filling.pages)
         self._documents = documents
         self._baseline: RankBm25 | None = None
 
@@ -73,6 +75,7 @@ class ServiceEngine:
         self.own_reranker = reranker_kind(client.readiness().get("reranker"))
         self.rerankers: Sequence[str] = [self.own_reranker] if self.own_reranker else []
         self.most_hits = settings.max_limit
+        self.chunks_per_document: float | None = None
 
     def rank_bm25(self) -> RankBm25 | str:
         return "it needs the documents themselves, which stay in the service"

@@ -6,6 +6,8 @@ reranker sees. Only that is timed. For recall@100 the ranking goes on as the fir
 
 from __future__ import annotations
 
+import asyncio
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -18,7 +20,7 @@ from footnote.evaluation.metrics import DEPTH, documents
 from footnote.evaluation.progress import Progress
 
 LEAST_HEAD = 10
-TAIL_CHUNKS = 300  # enough for 100 documents of three chunks each; more are asked for where they are not
+TAIL_MARGIN = 1.3  # found documents have more chunks than others; where it isn't enough, twice as many are asked for
 WARM_UP = 3  # searches of each configuration before the first is timed
 
 
@@ -46,15 +48,15 @@ async def run_all(
             await run.configuration.search(engine, query.text, head)
     with progress.counting(f"{name}: asking", total=len(queries), unit="questions") as advance:
         for number, query in enumerate(queries):
-            tails: dict[Search, list[str]] = {}
             first = number % len(runs)
             for run in (*runs[first:], *runs[:first]):
-                await _ask(engine, query, run, head=head, tails=tails)
+                await _ask(engine, query, run, head=head)
+            await _continue(engine, query, runs)
             advance(1)
     return runs
 
 
-async def _ask(engine: Engine, query: Query, run: Run, *, head: int, tails: dict[Search, list[str]]) -> None:
+async def _ask(engine: Engine, query: Query, run: Run, *, head: int) -> None:
     started = time.perf_counter()
     found = await run.configuration.search(engine, query.text, head)
     run.total_ms.append((time.perf_counter() - started) * 1000)
@@ -62,16 +64,24 @@ async def _ask(engine: Engine, query: Query, run: Run, *, head: int, tails: dict
         run.stages_ms.setdefault(stage, []).append(spent_ms)
     best = {hit.document: hit for hit in reversed(found.hits)}
     ranking = documents(hit.document for hit in found.hits)
+    run.rankings.append(ranking)
     run.best.append([best[document] for document in ranking])
-    continued_by = run.configuration.continued_by
-    if len(ranking) < DEPTH and continued_by not in tails:
-        tails[continued_by] = await _tail(engine, query, continued_by)
-    run.rankings.append(documents([*ranking, *tails.get(continued_by, ())])[:DEPTH])
+
+
+async def _continue(engine: Engine, query: Query, runs: Sequence[Run]) -> None:
+    """Let the last ranking of each run go on to ``DEPTH``. Side by side, for nobody looks at the clock."""
+    wanted = list(dict.fromkeys(run.configuration.continued_by for run in runs if len(run.rankings[-1]) < DEPTH))
+    tails = dict(zip(wanted, await asyncio.gather(*(_tail(engine, query, search) for search in wanted)), strict=True))
+    for run in runs:
+        tail = tails.get(run.configuration.continued_by, ())
+        run.rankings[-1] = documents([*run.rankings[-1], *tail])[:DEPTH]
 
 
 async def _tail(engine: Engine, query: Query, search: Search) -> list[str]:
     """A hundred documents, or as many as there are or one search gives."""
-    limit = min(TAIL_CHUNKS, engine.most_hits)
+    limit = engine.most_hits
+    if engine.chunks_per_document is not None:
+        limit = min(limit, math.ceil(DEPTH * engine.chunks_per_document * TAIL_MARGIN))
     while True:
         found = await search(engine, query.text, limit)
         ranking = documents(hit.document for hit in found.hits)
