@@ -16,6 +16,7 @@ from operator import and_
 from typing import Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from corpus.database import is_disk_full
 from corpus.embedding import Embedding, Float32
@@ -119,11 +120,26 @@ class LexicalIndex(Protocol):
     def close(self) -> None: ...
 
 
+@dataclass(frozen=True, slots=True)
+class PackedTokens:
+    """The token vectors of several chunks, as they are stored: ``values * scales[:, None]``, shape (tokens, dimension), those of
+    ``ids[0]`` first. ``counts`` is how many each chunk has, none of them 0."""
+
+    ids: list[str]
+    counts: list[int]
+    values: NDArray[np.int8]
+    scales: Float32
+
+
 class TokenStore(Protocol):
     """Token vectors by chunk id, for late interaction. They may be kept rounded; storing what was loaded changes nothing more."""
 
     def upsert(self, ids: Sequence[str], tokens: Sequence[Float32]) -> None: ...
     def load(self, ids: Sequence[str]) -> dict[str, Float32]: ...
+    def load_packed(self, ids: Sequence[str], *, dimension: int) -> PackedTokens | None:
+        """Those of ``ids`` that have token vectors (of this dimension), in no order; None if none has."""
+        ...
+
     def present(self, ids: Sequence[str]) -> set[str]: ...
     def ids(self, within: IdRange) -> list[str]:
         """As :meth:`VectorIndex.ids`."""

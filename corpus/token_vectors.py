@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from corpus.embedding import Float32
-from corpus.store import IdRange
+from corpus.store import IdRange, PackedTokens
 
 MAX_VARIABLES = 500  # well under SQLite's limit of bound parameters
 
@@ -42,6 +42,25 @@ class SqliteTokenStore:
 
     def load(self, ids: Sequence[str]) -> dict[str, Float32]:
         found: dict[str, Float32] = {}
+        for chunk_id, count, scales, values in self._rows(ids):
+            matrix = np.frombuffer(values, dtype=np.int8).reshape(count, -1) if count else np.zeros((0, 1), dtype=np.int8)
+            found[chunk_id] = matrix.astype(np.float32) * np.frombuffer(scales, dtype=np.float32)[:, None]
+        return found
+
+    def load_packed(self, ids: Sequence[str], *, dimension: int) -> PackedTokens | None:
+        rows = [row for row in self._rows(ids) if row[1] and len(row[3]) == row[1] * dimension]
+        if not rows:
+            return None
+        counts = [count for _, count, _, _ in rows]
+        return PackedTokens(
+            ids=[chunk_id for chunk_id, *_ in rows],
+            counts=counts,
+            values=np.frombuffer(b"".join(values for *_, values in rows), dtype=np.int8).reshape(-1, dimension),
+            scales=np.frombuffer(b"".join(scales for _, _, scales, _ in rows), dtype=np.float32),
+        )
+
+    def _rows(self, ids: Sequence[str]) -> Iterator[tuple[str, int, bytes, bytes]]:
+        """Id, tokens, scales and values of what is there; what is damaged is as good as missing."""
         for begin in range(0, len(ids), MAX_VARIABLES):
             part = list(ids[begin : begin + MAX_VARIABLES])
             marks = ",".join("?" * len(part))
@@ -49,13 +68,7 @@ class SqliteTokenStore:
                 rows = self._connection.execute(
                     f"SELECT id, count, scales, values_i8 FROM tokens WHERE id IN ({marks})", part
                 ).fetchall()
-            for chunk_id, count, scales, values in rows:
-                if len(scales) != 4 * count or (count and len(values) % count):
-                    continue  # damaged: as good as missing
-                matrix = np.frombuffer(values, dtype=np.int8).reshape(count, -1) if count else np.zeros((0, 1), dtype=np.int8)
-                # One pass from int8 to float32: casting first took twice as long.
-                found[chunk_id] = matrix * np.frombuffer(scales, dtype=np.float32)[:, None]
-        return found
+            yield from (row for row in rows if len(row[2]) == 4 * row[1] and (not row[1] or len(row[3]) % row[1] == 0))
 
     def present(self, ids: Sequence[str]) -> set[str]:
         found: set[str] = set()

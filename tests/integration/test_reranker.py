@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from app.reranker import MaxSimReranker, max_sim
+from app.reranker import MaxSimReranker, max_sim, max_sims
 from corpus.model import SearchMode
 from corpus.search import SearchQuery
+from corpus.store import PackedTokens
 from tests.shelf import Shelf, urls
 
 
@@ -27,6 +28,18 @@ def test_max_sim_does_not_depend_on_the_order_of_tokens() -> None:
     rng = np.random.default_rng(3)
     query, passage = rng.standard_normal((4, 8)).astype(np.float32), rng.standard_normal((9, 8)).astype(np.float32)
     assert max_sim(query[::-1], passage[::-1]) == pytest.approx(max_sim(query, passage))
+
+
+def test_max_sims_in_one_product_are_those_one_by_one() -> None:
+    rng = np.random.default_rng(5)
+    counts = [3, 1, 7]
+    values = rng.integers(-127, 128, (sum(counts), 8), dtype=np.int8)
+    scales = rng.random(sum(counts), dtype=np.float32)
+    query = rng.standard_normal((4, 8)).astype(np.float32)
+    scores = max_sims(query, PackedTokens(["a", "b", "c"], counts, values, scales))
+    matrices = np.split(values.astype(np.float32) * scales[:, None], np.cumsum(counts)[:-1])
+    assert scores == pytest.approx({name: max_sim(query, matrix) for name, matrix in zip("abc", matrices, strict=True)})
+    assert max_sims(query[:0], PackedTokens(["a"], [3], values[:3], scales[:3])) == {"a": 0.0}
 
 
 async def fill(shelf: Shelf) -> None:

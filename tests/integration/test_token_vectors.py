@@ -70,6 +70,24 @@ def test_a_damaged_row_is_as_good_as_missing(store: SqliteTokenStore, tmp_path: 
     assert set(store.load(["a", "b"])) == {"b"}
 
 
+def test_packed_is_what_load_gives_and_leaves_out_what_has_no_tokens_or_is_damaged(
+    store: SqliteTokenStore, tmp_path: Path
+) -> None:
+    store.upsert(["a", "b", "empty", "cut", "narrow"], [unit_rows(3), unit_rows(5), unit_rows(0), unit_rows(4), unit_rows(4)])
+    connection = sqlite3.connect(tmp_path / "tokens.sqlite")
+    connection.execute("UPDATE tokens SET values_i8 = substr(values_i8, 1, 7) WHERE id = 'cut'")
+    connection.execute("UPDATE tokens SET values_i8 = substr(values_i8, 1, 8) WHERE id = 'narrow'")  # two dimensions
+    connection.commit()
+    dimension = unit_rows(1).shape[1]
+    packed = store.load_packed(["b", "a", "empty", "cut", "narrow", "unknown"], dimension=dimension)
+    assert packed is not None
+    assert dict(zip(packed.ids, packed.counts, strict=True)) == {"a": 3, "b": 5}
+    loaded = store.load(["a", "b"])
+    expected = np.concatenate([loaded[chunk_id] for chunk_id in packed.ids])
+    assert np.array_equal(packed.values.astype(np.float32) * packed.scales[:, None], expected)
+    assert store.load_packed(["empty", "unknown"], dimension=dimension) is None
+
+
 def test_a_chunk_without_tokens_has_none(store: SqliteTokenStore) -> None:
     store.upsert(["empty"], [np.zeros((0, 384), dtype=np.float32)])
     assert len(store.load(["empty"])["empty"]) == 0
