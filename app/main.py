@@ -15,11 +15,12 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.routing import Route
 
 from app.callers import listens_on_loopback
+from app.companions import Companion
 from app.errors import BodyLimit, install_error_handlers
-from app.routes import ask, citations, health, ingest, jobs, keys, mcp, openai, pages, search, sources, verify, web
+from app.routes import ask, citations, health, ingest, jobs, keys, mcp, openai, pages, reindex, search, sources, verify, web
 from app.routes.gate import Gate
 from app.routes.origins import OriginCheck
-from app.state import Companion, Readiness, open_service
+from app.state import Readiness, open_service
 from app.web_bundle import load_bundle
 from corpus.settings import ServerSettings, Settings
 
@@ -73,7 +74,7 @@ def create_app(
     # A page that a name of its own resolves to this address (DNS rebinding) must not speak to us in its visitor's browser.
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=allowed_hosts(settings.server))
     install_error_handlers(app)
-    for routes in (ask, openai, citations, search, ingest, jobs, sources, pages, keys, verify, health, web):
+    for routes in (ask, openai, citations, search, ingest, jobs, sources, pages, keys, verify, reindex, health, web):
         app.include_router(routes.router)
     app.router.routes.append(Route("/mcp", mcp_door))
     return app

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
@@ -375,6 +375,50 @@ class VerifyReport(BaseModel):
             counts=dict(report.counts),
             findings=[FindingBody.of(finding) for finding in report.findings],
         )
+
+
+class ReindexRequest(BaseModel):
+    """What the new index is to be made with; what isn't named stays as it is. The names are those of the settings."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    embedder: str | None = Field(
+        None, min_length=1, max_length=4096, description="As index.embedder: a name or the server's folder."
+    )
+    query_prompt: str | None = Field(None, max_length=2000)
+    passage_prompt: str | None = Field(None, max_length=2000)
+    chunk_max_tokens: int | None = None
+    chunk_min_tokens: int | None = None
+    chunk_overlap_tokens: int | None = None
+    anyway: bool = Field(False, description="Also if the index is made like that already.")
+
+    @property
+    def wanted(self) -> dict[str, Any]:
+        return self.model_dump(exclude={"anyway"}, exclude_unset=True)
+
+
+class ReindexPlan(BaseModel):
+    pages: int
+    chunks: int
+    differences: list[str]
+    resumes: bool
+    needed_bytes: int
+    free_bytes: int
+    settings: dict[str, Any]
+
+
+class ReindexBody(BaseModel):
+    """``step``: cut, fill, check, switch or clear. ``done`` of ``total`` chunks are in the new index."""
+
+    state: Literal["idle", "running", "succeeded", "failed"]
+    step: str | None
+    done: int
+    total: int
+    settings: dict[str, Any]
+    notes: list[str]
+    error: str | None
+    started_at: datetime | None
+    finished_at: datetime | None
 
 
 class Health(BaseModel):

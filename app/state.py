@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from typing import Annotated, Literal
 
@@ -16,6 +16,7 @@ from sqlalchemy.exc import OperationalError
 from app.answering import Answerer
 from app.callers import Caller, needs_keys
 from app.citations import CitationChecker
+from app.companions import Companion, Companions
 from app.cross_encoder import CrossEncoderReranker
 from app.evidence import EvidenceFinder
 from app.llm.base import LanguageModel
@@ -24,6 +25,7 @@ from app.llm.llamacpp import LlamaCppModel, find_model
 from app.llm.openai_compatible import OpenAiModel
 from app.llm.stoppable import StoppableModel
 from app.llm.transformers_model import TransformersModel
+from app.reindex import Reindexing
 from app.reranker import MaxSimReranker, Reranker
 from corpus.database import Database, sqlite_url
 from corpus.datadir import DataDirectory
@@ -40,9 +42,7 @@ from corpus.sources import Sources
 from corpus.verify import Verifier
 
 log = logging.getLogger(__name__)
-
-# What else runs in this process once the corpus is open: in the embedded profile, the ingest worker.
-Companion = Callable[[Corpus], AbstractAsyncContextManager[object]]
+NO_RERANKER = "no reranker"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +61,7 @@ class Service:
     model: LanguageModel | None
     answerer: Answerer
     verifier: Verifier
+    reindexing: Reindexing
 
     def within(self, grants: Grants) -> Service:
         """The service as somebody sees it who may use these collections alone: others look as if they weren't there."""
@@ -111,15 +112,42 @@ async def open_service(
         database = await stack.enter_async_context(Database(url=corpus.database_url))
         queue = await asyncio.to_thread(open_queue, corpus.queue_url)
         stack.callback(queue.destroy)
-        for companion in companions:
+        if companions:
             readiness.report("starting the ingest worker")
-            await stack.enter_async_context(companion(corpus))
+        beside = Companions(companions)
+        stack.push_async_callback(beside.stop)
+        await beside.start(corpus)
         readiness.report("loading the language model")
         loaded = await loading_model
         model = loaded and StoppableModel(loaded, stopping=readiness.out_of_time)
         readiness.report("loading the reranker")
-        reranker = await asyncio.to_thread(_load_reranker, settings, corpus, readiness.degraded)
-        yield _assemble(settings, corpus, database=database, queue=queue, model=model, reranker=reranker)
+        cross_encoder = await asyncio.to_thread(_load_cross_encoder, settings)
+
+        async def assemble(corpus: Corpus) -> Service:
+            reranker, lack = await asyncio.to_thread(_reranker, settings, corpus, cross_encoder)
+            readiness.degraded[:] = [note for note in readiness.degraded if not note.startswith(NO_RERANKER)] + lack
+            return _assemble(
+                settings, corpus, database=database, queue=queue, model=model, reranker=reranker, reindexing=reindexing
+            )
+
+        service: Service  # the one that new requests get
+
+        async def replace_corpus(corpus: Corpus) -> None:
+            nonlocal service
+            service = await assemble(corpus)
+            if readiness.service is not None:  # not while stopping
+                readiness.service = service
+
+        reindexing = Reindexing(
+            corpus=corpus,
+            database=database,
+            companions=beside,
+            verifier=lambda: service.verifier,
+            replace_corpus=replace_corpus,
+        )
+        stack.push_async_callback(reindexing.stop)
+        service = await assemble(corpus)
+        yield service
 
 
 def _assemble(
@@ -130,6 +158,7 @@ def _assemble(
     queue: DBOSClient,
     model: LanguageModel | None,
     reranker: Reranker | None,
+    reindexing: Reindexing,
 ) -> Service:
     writer = GenerationWriter(database=database, index=corpus.index, embedder=corpus.embedder)
     pages = Pages(database=database, writer=writer)
@@ -152,33 +181,41 @@ def _assemble(
         index=corpus.index,
         embedder=corpus.embedder,
         writer=writer,
-        settings=settings.index,
+        settings=corpus.settings.index,
         rebuilt_at_start=corpus.rebuilt_chunks,
     )
-    return Service(settings, corpus, database, pages, jobs, sources, keys, searcher, reranker, model, answerer, verifier)
+    return Service(
+        settings, corpus, database, pages, jobs, sources, keys, searcher, reranker, model, answerer, verifier, reindexing
+    )
 
 
-def _load_reranker(settings: Settings, corpus: Corpus, degraded: list[str]) -> Reranker | None:
-    """As ``search.reranker`` says. What is configured and can't be had is an error, never a quiet fallback."""
+def _load_cross_encoder(settings: Settings) -> CrossEncoderReranker | None:
+    """As ``search.reranker`` says. One that is configured and can't be had is an error, never a quiet fallback."""
     search = settings.search
-    if search.reranker == "none":
-        degraded.append("no reranker: hits come in the order of the first stage")
+    if search.reranker in ("none", "maxsim"):
         return None
-    if search.reranker != "maxsim":
-        return CrossEncoderReranker.load(
-            name=search.reranker,
-            models_dir=corpus.directory.models,
-            device=settings.index.device,
-            dtype=settings.index.dtype,
-            weight=search.rerank_weight,
-            batch_size=search.rerank_batch_size,
-        )
+    return CrossEncoderReranker.load(
+        name=search.reranker,
+        models_dir=settings.data_dir / "models",
+        device=settings.index.device,
+        dtype=settings.index.dtype,
+        weight=search.rerank_weight,
+        batch_size=search.rerank_batch_size,
+    )
+
+
+def _reranker(
+    settings: Settings, corpus: Corpus, cross_encoder: CrossEncoderReranker | None
+) -> tuple[Reranker | None, list[str]]:
+    """The reranker, and what is lacking if there is none."""
+    if cross_encoder is not None:
+        return cross_encoder, []
+    if settings.search.reranker == "none":
+        return None, [f"{NO_RERANKER}: hits come in the order of the first stage"]
     if not len(corpus.embedder.embed_query("token").tokens):
-        degraded.append(
-            f"no reranker: {corpus.embedder.stamp.name} has no token vectors for maxsim. Set search.reranker to a cross-encoder"
-        )
-        return None
-    return MaxSimReranker(tokens=corpus.index.tokens, weight=search.rerank_weight)
+        name = corpus.embedder.stamp.name
+        return None, [f"{NO_RERANKER}: {name} has no token vectors for maxsim. Set search.reranker to a cross-encoder"]
+    return MaxSimReranker(tokens=corpus.index.tokens, weight=settings.search.rerank_weight), []
 
 
 def _load_model(settings: Settings) -> LanguageModel | None:

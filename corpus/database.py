@@ -182,7 +182,8 @@ class GenerationRow(Base):
     etag: Mapped[str | None] = mapped_column(Text)
     last_modified: Mapped[str | None] = mapped_column(Text)
     fetched_at: Mapped[datetime]
-    chunk_count: Mapped[int]
+    chunk_count: Mapped[int]  # in the live index
+    other_count: Mapped[int | None]  # in the index that is being built, or was just replaced; None: it isn't in it
     published_at: Mapped[datetime | None]  # as the page says
     modified_at: Mapped[datetime | None]
     notes: Mapped[list[Any] | None]  # what a limit cut short, for people
@@ -208,6 +209,7 @@ class ChunkRow(Base):
     heading_path: Mapped[list[Any]]
     embed_text: Mapped[str] = mapped_column(Text)
     token_count: Mapped[int]
+    index_no: Mapped[int] = mapped_column(Integer, default=1, server_default="1")  # see corpus/reindexing.py
 
 
 class JobRow(Base):
@@ -285,7 +287,8 @@ class ApiKeyRow(Base):
 
 
 class FactRow(Base):
-    """Single facts about the whole index: its stamp, and the epoch that counts every visible change."""
+    """Single facts about the whole index: its stamp, its number and settings, the one that is being built, and the epoch that
+    counts every visible change."""
 
     __tablename__ = "facts"
 

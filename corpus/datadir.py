@@ -5,7 +5,10 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import shutil
 import time
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
@@ -15,6 +18,42 @@ from corpus.errors import DataDirectoryLocked, StartupError, StorageFull
 LITE_ADVISED_CHUNKS = 50_000
 LEAST_FREE_BYTES = 100_000_000
 LOCK_TRIES, LOCK_RETRY_S = 5, 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class IndexFiles:
+    """The files of one index."""
+
+    folder: Path
+
+    @property
+    def vectors(self) -> Path:
+        return self.folder / "vectors.db"
+
+    @property
+    def lexical(self) -> Path:
+        return self.folder / "lexical"
+
+    @property
+    def tokens(self) -> Path:
+        return self.folder / "tokens.sqlite"
+
+    def size_bytes(self) -> int:
+        return sum(path.stat().st_size for path in self._all() if path.is_file())
+
+    def remove(self) -> None:
+        """Remove the index, which must be closed."""
+        for path in (self.vectors, self.lexical):
+            shutil.rmtree(path, ignore_errors=True)
+        for path in self.folder.glob("tokens.sqlite*"):
+            path.unlink(missing_ok=True)
+        if self.folder.name.startswith("index-"):
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _all(self) -> Iterator[Path]:
+        yield from self.vectors.rglob("*")
+        yield from self.lexical.rglob("*")
+        yield from self.folder.glob("tokens.sqlite*")
 
 
 class DataDirectory:
@@ -34,15 +73,24 @@ class DataDirectory:
 
     @property
     def vectors(self) -> Path:
-        return self.path / "vectors.db"
+        return self.index(1).vectors
 
     @property
     def lexical(self) -> Path:
-        return self.path / "lexical"
+        return self.index(1).lexical
 
     @property
     def tokens(self) -> Path:
-        return self.path / "tokens.sqlite"
+        return self.index(1).tokens
+
+    def index(self, number: int) -> IndexFiles:
+        """Where the index of that number lies (``corpus/reindexing.py``): the first in the directory itself."""
+        return IndexFiles(self.path if number == 1 else self.path / f"index-{number}")
+
+    def index_numbers(self) -> set[int]:
+        """The indexes of which anything lies here."""
+        numbers = {int(path.name.removeprefix("index-")) for path in self.path.glob("index-[0-9]*") if path.is_dir()}
+        return numbers | ({1} if self.index(1).size_bytes() else set())
 
     @property
     def models(self) -> Path:

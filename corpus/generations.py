@@ -63,10 +63,14 @@ class Pending:
     new: NewPage
     generation: int
     replaces: int | None
+    index_no: int = 1
 
     @property
     def chunk_ids(self) -> list[str]:
-        return [chunk_id(self.new.id, self.generation, chunk.ordinal) for chunk in self.new.chunks]
+        return [self.chunk_id(chunk) for chunk in self.new.chunks]
+
+    def chunk_id(self, chunk: ChunkSpan) -> str:
+        return chunk_id(self.new.id, self.generation, chunk.ordinal, index_no=self.index_no)
 
 
 class _GivenUp(Exception):
@@ -82,6 +86,10 @@ class GenerationWriter:
         self._database = database
         self._index = index
         self._embedder = embedder
+
+    @property
+    def index_no(self) -> int:
+        return self._index.number
 
     async def commit(
         self,
@@ -133,12 +141,17 @@ class GenerationWriter:
         swept = 0
         while True:
             async with self._database.read() as connection:
-                columns = (GenerationRow.id, GenerationRow.page_id, GenerationRow.chunk_count)
+                columns = (GenerationRow.id, GenerationRow.page_id, GenerationRow.chunk_count, GenerationRow.other_count)
                 rows = (await connection.execute(select(*columns).where(GenerationRow.state == "stale").limit(SWEEP_BATCH))).all()
             if not rows:
                 return swept
-            ids = [chunk_id(row.page_id, row.id, ordinal) for row in rows for ordinal in range(row.chunk_count)]
-            await asyncio.to_thread(self._index.delete, ids)
+            for index in filter(None, (self._index, self._index.beside)):
+                ids = [
+                    chunk_id(row.page_id, row.id, ordinal, index_no=index.number)
+                    for row in rows
+                    for ordinal in range(max(row.chunk_count, row.other_count or 0))
+                ]
+                await asyncio.to_thread(index.delete, ids)
             generations = [row.id for row in rows]
             async with self._database.write() as connection:
                 await connection.execute(delete(ChunkRow).where(ChunkRow.generation.in_(generations)))
@@ -168,7 +181,7 @@ class GenerationWriter:
         made it, or the corpus would not have opened (``corpus/stamp.py``). What can't be read back is embedded again."""
         replaced = {one.replaces: one for one in pending if one.replaces is not None and one.new.instead_of is None}
         columns = (ChunkRow.id, ChunkRow.generation, ChunkRow.embed_text)
-        statement = select(*columns).where(ChunkRow.generation.in_(replaced))
+        statement = select(*columns).where(ChunkRow.generation.in_(replaced), ChunkRow.index_no == self.index_no)
         async with self._database.read() as connection:
             rows = (await connection.execute(statement)).all() if replaced else []
         wanted = {(one.generation, chunk.embed_text) for one in replaced.values() for chunk in one.new.chunks}
@@ -208,7 +221,7 @@ class GenerationWriter:
                 result = await connection.execute(
                     insert(GenerationRow).values(_generation_values(new)).returning(GenerationRow.id)
                 )
-                one = Pending(new=new, generation=result.scalar_one(), replaces=new.instead_of or live)
+                one = Pending(new, result.scalar_one(), new.instead_of or live, self.index_no)
                 if new.chunks:
                     await connection.execute(insert(ChunkRow), [_chunk_values(one, chunk) for chunk in new.chunks])
                 pending.append(one)
@@ -301,7 +314,8 @@ def _generation_values(new: NewPage) -> dict[str, object]:
 
 def _chunk_values(pending: Pending, chunk: ChunkSpan) -> dict[str, object]:
     return {
-        "id": chunk_id(pending.new.id, pending.generation, chunk.ordinal),
+        "id": pending.chunk_id(chunk),
+        "index_no": pending.index_no,
         "page_id": pending.new.id,
         "generation": pending.generation,
         "ordinal": chunk.ordinal,
@@ -316,7 +330,7 @@ def _chunk_values(pending: Pending, chunk: ChunkSpan) -> dict[str, object]:
 def _index_row(pending: Pending, chunk: ChunkSpan) -> IndexRow:
     new = pending.new
     return IndexRow(
-        id=chunk_id(new.id, pending.generation, chunk.ordinal),
+        id=pending.chunk_id(chunk),
         page_id=new.id,
         generation=pending.generation,
         collection_id=new.collection_id,

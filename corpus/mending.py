@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 
 from sqlalchemy import Connection, func, select
@@ -34,21 +34,43 @@ async def mend_indexes(
 
     Only for the one process that owns the indexes, before it begins to write. ``report`` is told how far it is.
     """
-    live = await database.snapshot(_count_live)
+    live = await database.snapshot(partial(count_live, index_no=index.number))
     counts = await asyncio.to_thread(index.counts)
     if min(counts.values()) >= live:
         return 0
     log.warning("the indexes lack chunks (%s of %d live ones): rebuilding them from the database", counts, live)
+    mended = await fill(database, index, embedder, live=live, report=report)
+    log.info("rebuilt %d chunks", mended)
+    return mended
+
+
+async def fill(
+    database: Database,
+    index: ChunkIndex,
+    embedder: Embedder,
+    *,
+    live: int,
+    report: Callable[[str], None] = lambda stage: None,
+    on_progress: Callable[[int], Awaitable[None]] | None = None,
+) -> int:
+    """Index those of the ``live`` chunks that any of the index's stores lacks; gives how many. ``report`` is told how far it is,
+    ``on_progress`` how many chunks were written; what that raises ends the work, which can be taken up again.
+
+    Raises: StorageFull, TransientError.
+    """
     mended = 0
     ranges = parts(live)
     for number, within in enumerate(ranges):
         report(f"rebuilding the indexes ({100 * number // len(ranges)} %)")
-        ids = await database.snapshot(partial(live_ids, within=within))
+        ids = await database.snapshot(partial(live_ids, within=within, index_no=index.number))
         held = {name: set(found) for name, found in (await asyncio.to_thread(index.ids, within)).items()}
         embedded = held["vectors"] & held["tokens"]
         mended += await rebuild_words(database, index, sorted(ids & embedded - held["lexical"]))
-        mended += await rebuild(database, index, embedder, sorted(ids - embedded))
-    log.info("rebuilt %d chunks", mended)
+        missing = sorted(ids - embedded)
+        for begin in range(0, len(missing), BATCH):
+            mended += await rebuild(database, index, embedder, missing[begin : begin + BATCH])
+            if on_progress is not None:
+                await on_progress(mended)
     return mended
 
 
@@ -106,11 +128,12 @@ def parts(count: int) -> list[IdRange]:
     return [IdRange(f"{low:0{digits}x}", f"{high - 1:0{digits}x}") for low, high in itertools.pairwise(bounds)]
 
 
-def live_ids(connection: Connection, *, within: IdRange) -> set[str]:
-    """The ids of live chunks in the range."""
+def live_ids(connection: Connection, *, within: IdRange, index_no: int = 1) -> set[str]:
+    """The ids of an index's live chunks in the range."""
     statement = select(ChunkRow.id).join(PageRow, PageRow.id == ChunkRow.page_id)
     statement = statement.where(PageRow.live_generation == ChunkRow.generation)
-    return set(connection.scalars(statement.where(ChunkRow.id >= within.first, ChunkRow.id < within.beyond)))
+    ours = (ChunkRow.index_no == index_no) & (ChunkRow.id >= within.first) & (ChunkRow.id < within.beyond)
+    return set(connection.scalars(statement.where(ours)))
 
 
 def live_among(connection: Connection, *, ids: Sequence[str]) -> set[str]:
@@ -118,9 +141,10 @@ def live_among(connection: Connection, *, ids: Sequence[str]) -> set[str]:
     return set(connection.scalars(statement.where(PageRow.live_generation == ChunkRow.generation, ChunkRow.id.in_(ids))))
 
 
-def _count_live(connection: Connection) -> int:
+def count_live(connection: Connection, *, index_no: int) -> int:
     statement = select(func.count()).select_from(ChunkRow).join(PageRow, PageRow.id == ChunkRow.page_id)
-    return int(connection.scalar(statement.where(PageRow.live_generation == ChunkRow.generation)) or 0)
+    ours = (PageRow.live_generation == ChunkRow.generation) & (ChunkRow.index_no == index_no)
+    return int(connection.scalar(statement.where(ours)) or 0)
 
 
 def _rows(connection: Connection, *, ids: list[str]) -> list[tuple[IndexRow, str]]:

@@ -159,6 +159,8 @@ def page_id(collection_id: int, url: str) -> str:
     return hashlib.sha256(f"{collection_id}\n{url}".encode()).hexdigest()[:32]
 
 
-def chunk_id(page: str, generation: int, ordinal: int) -> str:
-    """The chunk's primary key in every store: a re-run of the same write overwrites itself. 32 hex digits."""
-    return hashlib.sha256(f"{page}\n{generation}\n{ordinal}".encode()).hexdigest()[:32]
+def chunk_id(page: str, generation: int, ordinal: int, *, index_no: int = 1) -> str:
+    """The chunk's primary key in every store: a re-run of the same write overwrites itself. 32 hex digits. ``index_no``: which
+    index it is for, as another embedder cuts the same page elsewhere (``corpus/reindexing.py``)."""
+    place = f"{page}\n{generation}\n{ordinal}" + (f"\n{index_no}" if index_no > 1 else "")
+    return hashlib.sha256(place.encode()).hexdigest()[:32]

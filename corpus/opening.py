@@ -9,18 +9,17 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from corpus.bm25 import TantivyIndex
 from corpus.database import Database, postgres_url, sqlite_url, utc_now
 from corpus.datadir import LITE_ADVISED_CHUNKS, DataDirectory
 from corpus.embedding import Embedder, SentenceTransformerEmbedder
 from corpus.generations import GenerationWriter
+from corpus.index_facts import INDEX, IndexFacts, index_facts, made_with, put_fact, with_remembered
 from corpus.mending import mend_indexes
 from corpus.pages import DEFAULT_COLLECTION, Pages
+from corpus.reindexing import clear_others, open_index
 from corpus.settings import IndexSettings, Settings
 from corpus.stamp import check_stamp, make_stamp
 from corpus.store import ChunkIndex
-from corpus.store_milvus import MilvusVectorIndex
-from corpus.token_vectors import SqliteTokenStore
 
 log = logging.getLogger(__name__)
 
@@ -58,11 +57,17 @@ async def open_corpus(settings: Settings, *, report: Callable[[str], None] = lam
         directory = stack.enter_context(DataDirectory(settings.data_dir))
         database = await stack.enter_async_context(Database(url=database_url(settings, directory)))
         await database.migrate()
+        facts = await database.snapshot(index_facts)
+        settings = settings.model_copy(update={"index": with_remembered(settings.index, facts.settings)})
         report("loading the embedder")
         embedder = await asyncio.to_thread(load_embedder, settings.index, models_dir=directory.models)
         await check_stamp(database, make_stamp(embedder.stamp, settings.index))
+        await _remember(database, facts, settings.index)
         report("opening the indexes")
-        index = await asyncio.to_thread(open_index, directory, embedder.stamp.dimension)
+        await clear_others(database, directory, keep_building=True)
+        if facts.building is not None:
+            log.warning("a reindex was broken off: `footnote reindex` takes it up again, `footnote reindex --abandon` drops it")
+        index = await asyncio.to_thread(open_index, directory, embedder.stamp.dimension, facts.number)
         stack.push_async_callback(asyncio.to_thread, index.close)
         rebuilt = await mend_indexes(database, index, embedder, report=report)
         writer = GenerationWriter(database=database, index=index, embedder=embedder)
@@ -87,6 +92,12 @@ def database_url(settings: Settings, directory: DataDirectory) -> str:
     return postgres_url(server) if server else sqlite_url(directory.database)
 
 
+async def _remember(database: Database, facts: IndexFacts, settings: IndexSettings) -> None:
+    if facts.settings != made_with(settings):
+        async with database.write() as connection:
+            await put_fact(connection, INDEX, {"number": facts.number, "settings": made_with(settings)})
+
+
 def load_embedder(settings: IndexSettings, *, models_dir: Path) -> SentenceTransformerEmbedder:
     """Raises: ModelMissing, StartupError, StorageFull."""
     embedder = SentenceTransformerEmbedder.load(
@@ -106,11 +117,3 @@ def load_embedder(settings: IndexSettings, *, models_dir: Path) -> SentenceTrans
             embedder.stamp.max_tokens,
         )
     return embedder
-
-
-def open_index(directory: DataDirectory, dimension: int) -> ChunkIndex:
-    return ChunkIndex(
-        vectors=MilvusVectorIndex(uri=str(directory.vectors), dimension=dimension),
-        lexical=TantivyIndex(path=directory.lexical),
-        tokens=SqliteTokenStore(path=directory.tokens),
-    )

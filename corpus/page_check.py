@@ -45,15 +45,21 @@ class StoredPage:
     modified_at: datetime | None
     notes: list[Any] | None
     simhash: tuple[int | None, ...]
+    index_no: int
     chunk_count: int
     chunks: Sequence[StoredChunk]
 
 
-def stored_pages(connection: Connection, *, after: str, limit: int) -> list[StoredPage]:
-    """The next live pages by id, in one consistent state each."""
+def stored_pages(
+    connection: Connection, *, after: str, limit: int, index_no: int = 1, being_built: bool = False, lacking: bool = False
+) -> list[StoredPage]:
+    """The next live pages by id, in one consistent state each, with their chunks in the index ``index_no``. ``being_built``: it
+    isn't the live one. ``lacking``: only pages that have no chunks cut for the index being built."""
     statement = select(GenerationRow, PageRow.id.label("shown_as"), PageRow.url, PageRow.collection_id).join_from(
         PageRow, GenerationRow, GenerationRow.id == PageRow.live_generation
     )
+    if lacking:
+        statement = statement.where(GenerationRow.other_count.is_(None))
     rows = connection.execute(statement.where(PageRow.id > after).order_by(PageRow.id).limit(limit)).all()
     return [
         StoredPage(
@@ -73,16 +79,18 @@ def stored_pages(connection: Connection, *, after: str, limit: int) -> list[Stor
             modified_at=row.modified_at,
             notes=row.notes,
             simhash=(row.simhash_0, row.simhash_1, row.simhash_2, row.simhash_3),
-            chunk_count=row.chunk_count,
-            chunks=_chunks(connection, row.id),
+            index_no=index_no,
+            chunk_count=(row.other_count or 0) if being_built else row.chunk_count,
+            chunks=_chunks(connection, row.id, index_no),
         )
         for row in rows
     ]
 
 
-def _chunks(connection: Connection, generation: int) -> list[StoredChunk]:
+def _chunks(connection: Connection, generation: int, index_no: int) -> list[StoredChunk]:
     columns = (ChunkRow.id, ChunkRow.ordinal, ChunkRow.start, ChunkRow.end, ChunkRow.embed_text)
-    rows = connection.execute(select(*columns).where(ChunkRow.generation == generation).order_by(ChunkRow.ordinal)).all()
+    ours = (ChunkRow.generation == generation) & (ChunkRow.index_no == index_no)
+    rows = connection.execute(select(*columns).where(ours).order_by(ChunkRow.ordinal)).all()
     return [StoredChunk(*row) for row in rows]
 
 
@@ -95,7 +103,7 @@ def broken_chunks(page: StoredPage) -> str | None:
     if [chunk.ordinal for chunk in page.chunks] != list(range(page.chunk_count)):
         return f"{page.chunk_count} chunks were written, and {len(page.chunks)} are there."
     for chunk in page.chunks:
-        if chunk.id != chunk_id(page.id, page.generation, chunk.ordinal):
+        if chunk.id != chunk_id(page.id, page.generation, chunk.ordinal, index_no=page.index_no):
             return f"Chunk {chunk.ordinal} has another chunk's id."
         if not 0 <= chunk.start < chunk.end <= len(page.text):
             return f"Chunk {chunk.ordinal} is said to stand at {chunk.start} to {chunk.end} of {len(page.text)} characters."

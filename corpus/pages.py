@@ -202,7 +202,8 @@ class Pages:
     async def whole(self, page_id: str) -> WholePage:
         """A live page, read in one snapshot: all is of one version. Raises: NotFound."""
         text = select(GenerationRow.text).join(PageRow, PageRow.live_generation == GenerationRow.id)
-        chunks = live_chunks().where(PageRow.id == page_id).order_by(ChunkRow.ordinal)
+        ours = (PageRow.id == page_id) & (ChunkRow.index_no == self._writer.index_no)
+        chunks = live_chunks().where(ours).order_by(ChunkRow.ordinal)
         aliases = select(AliasRow.url, AliasRow.kind, AliasRow.seen_at).where(AliasRow.page_id == page_id).order_by(AliasRow.url)
         async with self._database.read() as connection:
             row = (await connection.execute(self._bound(_live_pages().where(PageRow.id == page_id)))).first()

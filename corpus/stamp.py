@@ -41,15 +41,20 @@ async def check_stamp(database: Database, stamp: dict[str, Any]) -> None:
             if same_shape:
                 await connection.execute(update(FactRow).where(FactRow.key == STAMP).values(value=stamp))
                 return
-    differences = [
-        f"{section}.{name} was {found[section].get(name)!r}, is now {value!r}"
-        for section, values in stamp.items()
-        for name, value in values.items()
-        if found[section].get(name) != value
-    ]
+    found_differences = differences(found, stamp)
     raise IndexMismatch(
         "The index was made with other settings: "
-        + "; ".join(differences)
-        + ". Restore the old settings (index.embedder, index.chunk_…), or start with an empty data_dir and ingest again.",
-        differences=differences,
+        + "; ".join(found_differences)
+        + ". Make it anew from the stored text with `footnote reindex`, or restore the old settings.",
+        differences=found_differences,
     )
+
+
+def differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
+    """What is other in ``new``, each in words."""
+    return [
+        f"{section}.{name} was {old.get(section, {}).get(name)!r}, is now {value!r}"
+        for section, values in new.items()
+        for name, value in values.items()
+        if old.get(section, {}).get(name) != value
+    ]

@@ -151,13 +151,20 @@ class TokenStore(Protocol):
 
 
 class ChunkIndex:
-    """Writes to all indexes through one writer, since two concurrent writers of Milvus Lite lose rows in silence."""
+    """Writes to all indexes through one writer, since two concurrent writers of Milvus Lite lose rows in silence.
 
-    def __init__(self, *, vectors: VectorIndex, lexical: LexicalIndex, tokens: TokenStore) -> None:
+    ``number`` tells its chunks from those of other indexes over the same pages. ``beside``: while a reindex is going on, the
+    other index (``corpus/reindexing.py``), from which what is deleted must go too.
+    """
+
+    def __init__(self, *, vectors: VectorIndex, lexical: LexicalIndex, tokens: TokenStore, number: int = 1) -> None:
         self.vectors = vectors
         self.lexical = lexical
         self.tokens = tokens
+        self.number = number
+        self.beside: ChunkIndex | None = None
         self._writer = threading.Lock()
+        self._closed = False
 
     def write(self, rows: Sequence[IndexRow], embeddings: Sequence[Embedding]) -> None:
         """Insert or overwrite chunks, and make them findable. Blocks.
@@ -227,10 +234,13 @@ class ChunkIndex:
         return {name: store.count() for name, store in self.stores.items()}
 
     def close(self) -> None:
+        """Twice is once."""
         with self._writer:
-            self.vectors.close()
-            self.lexical.close()
-            self.tokens.close()
+            if not self._closed:
+                self._closed = True
+                self.vectors.close()
+                self.lexical.close()
+                self.tokens.close()
 
 
 class IndexFailure(Exception):

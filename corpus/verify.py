@@ -15,7 +15,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import partial
@@ -95,7 +96,8 @@ class Report:
 
 
 class Verifier:
-    """``rebuilt_at_start``: how many chunks opening the corpus had to index again; the first report tells of them."""
+    """``rebuilt_at_start``: how many chunks opening the corpus had to index again; the first report tells of them.
+    ``being_built``: the index isn't the live one (yet)."""
 
     def __init__(
         self,
@@ -106,6 +108,7 @@ class Verifier:
         writer: GenerationWriter,
         settings: IndexSettings,
         rebuilt_at_start: int = 0,
+        being_built: bool = False,
     ) -> None:
         self._database = database
         self._index = index
@@ -113,6 +116,7 @@ class Verifier:
         self._writer = writer
         self._settings = settings
         self._rebuilt_at_start = rebuilt_at_start
+        self._being_built = being_built
         self._running = asyncio.Lock()
 
     async def verify(self, *, repair: bool = False) -> Report:
@@ -138,6 +142,23 @@ class Verifier:
                 found = ", ".join(f"{count} {kind}" for kind, count in report.counts.items())
                 log.warning("verified: %s; %d of %d mended", found, report.mended, report.differences)
             return report
+
+    async def verify_index(self) -> Report:
+        """Compare this index alone with the database, and mend the index. Raises as :meth:`verify`."""
+        async with self._running:
+            report = Report()
+            try:
+                await self._pages(report, repair=False)
+                await self._indexes(report, repair=True)
+            except TransientError as exc:
+                raise Unavailable(f"The index can't be verified now. {exc.message}") from exc
+            return report
+
+    @asynccontextmanager
+    async def held(self) -> AsyncIterator[None]:
+        """No verification runs within the block; one that does is waited for."""
+        async with self._running:
+            yield
 
     # The database with itself
 
@@ -173,7 +194,8 @@ class Verifier:
     async def _pages(self, report: Report, *, repair: bool) -> None:
         """Every page's text is the one that was hashed, and its chunks lie within it."""
         after = ""
-        while batch := await self._database.snapshot(partial(stored_pages, after=after, limit=PAGES_AT_ONCE)):
+        read = partial(stored_pages, limit=PAGES_AT_ONCE, index_no=self._index.number, being_built=self._being_built)
+        while batch := await self._database.snapshot(partial(read, after=after)):
             after = batch[-1].id
             report.pages += len(batch)
             report.chunks += sum(len(page.chunks) for page in batch)
@@ -206,7 +228,7 @@ class Verifier:
     async def _indexes(self, report: Report, *, repair: bool) -> None:
         counts = await asyncio.to_thread(self._index.counts)
         for within in parts(max(report.chunks, *counts.values())):
-            live = await self._database.snapshot(partial(live_ids, within=within))
+            live = await self._database.snapshot(partial(live_ids, within=within, index_no=self._index.number))
             held = await asyncio.to_thread(self._index.ids, within)
             findings: list[Finding] = []
             for store, ids in held.items():
@@ -240,7 +262,7 @@ class Verifier:
 
     async def _unknown(self, ids: set[str]) -> set[str]:
         """Those of ``ids`` that belong to no version, neither to a live one nor to one being written or removed."""
-        return await self._database.snapshot(partial(_unknown, ids=ids)) if ids else set()
+        return await self._database.snapshot(partial(_unknown, ids=ids, index_no=self._index.number)) if ids else set()
 
     async def _orphans(self, store: str, ids: Sequence[str]) -> list[Finding]:
         """Those of ``ids``, unknown to the database, that are in the store still."""
@@ -316,14 +338,15 @@ def _is_being_written(connection: Connection, *, page_id: str) -> bool:
     return connection.scalar(writing.limit(1)) is not None
 
 
-def _unknown(connection: Connection, *, ids: set[str]) -> set[str]:
+def _unknown(connection: Connection, *, ids: set[str], index_no: int) -> set[str]:
     unknown = set(ids)
     for part in _parts(sorted(ids)):
         unknown.difference_update(connection.scalars(select(ChunkRow.id).where(ChunkRow.id.in_(part))))
     if unknown:  # a deleted page's chunks have no rows any more, only their number is kept until they are swept
-        columns = (GenerationRow.id, GenerationRow.page_id, GenerationRow.chunk_count)
+        columns = (GenerationRow.id, GenerationRow.page_id, GenerationRow.chunk_count, GenerationRow.other_count)
         for row in connection.execute(select(*columns).where(GenerationRow.state.in_(NOT_LIVE))):
-            unknown.difference_update(chunk_id(row.page_id, row.id, ordinal) for ordinal in range(row.chunk_count))
+            count = max(row.chunk_count, row.other_count or 0)
+            unknown.difference_update(chunk_id(row.page_id, row.id, ordinal, index_no=index_no) for ordinal in range(count))
     return unknown
 
 

@@ -218,6 +218,22 @@ class Client:
     def revoke_key(self, key_id: str) -> Body:
         return self._json("DELETE", f"/v1/keys/{segment(key_id)}")
 
+    def plan_reindex(self, wanted: Body) -> Body:
+        """However long it takes: the embedder is loaded for it."""
+        return self._json("POST", "/v1/reindex/plan", body=wanted, patient=True)
+
+    def start_reindex(self, wanted: Body, *, anyway: bool) -> Body:
+        return self._json("POST", "/v1/reindex", body=wanted | {"anyway": anyway}, patient=True)
+
+    def reindex_status(self) -> Body:
+        return self._json("GET", "/v1/reindex")
+
+    def abandon_reindex(self) -> None:
+        with self._translated():
+            response = self._http.delete("/v1/reindex")
+        if response.is_error:
+            raise error_of(response)
+
     def collections(self) -> list[Body]:
         return list(self._json("GET", "/v1/collections")["collections"])
 

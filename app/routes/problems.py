@@ -15,6 +15,7 @@ _WORDS = {
     413: "The body is too large",
     422: "The request can't be served as written",
     429: "More requests than the limit; see Retry-After",
+    507: "The disk is full",
     503: "Not ready, or too busy; see Retry-After",
 }
 

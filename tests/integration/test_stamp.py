@@ -59,7 +59,7 @@ async def test_every_part_of_the_stamp_counts(shelf: Shelf, section: str) -> Non
         with pytest.raises(IndexMismatch) as caught:
             await check_stamp(shelf.database, changed)
         assert f"{section}.{name} was {value!r}" in caught.value.message
-        assert "ingest again" in caught.value.message  # the remedy
+        assert "footnote reindex" in caught.value.message  # the remedy
         assert len(caught.value.details["differences"]) == 1
     await check_stamp(shelf.database, stamp)  # a refusal changes nothing
 
