@@ -229,7 +229,7 @@ class Client:
         return self._json("GET", "/v1/reindex")
 
     def abandon_reindex(self) -> None:
-        with self._translated():
+        with translated(self.base_url):
             response = self._http.delete("/v1/reindex")
         if response.is_error:
             raise error_of(response)
