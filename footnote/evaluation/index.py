@@ -30,7 +30,7 @@ from corpus.model import ChunkSpan
 from corpus.opening import Corpus, open_corpus
 from corpus.pages import DEFAULT_COLLECTION, Pages
 from corpus.search import Searcher
-from corpus.settings import Settings
+from corpus.settings import DatabaseSettings, Settings
 from corpus.stamp import make_stamp
 from footnote.evaluation.dataset import Dataset, Document
 from footnote.evaluation.progress import Progress
@@ -83,8 +83,10 @@ async def open_filled_index(
 
     Raises: StartupError, such as where a kept index was made by another embedder; StorageFull.
     """
-    models_dir = settings.data_dir / "models"
-    settings = settings.model_copy(update={"data_dir": folder})
+    models_dir = settings.data_dir.absolute() / "models"
+    _lend_models(models_dir, folder)
+    # Nothing of a test set may get into one's own database, wherever that is.
+    settings = settings.model_copy(update={"data_dir": folder, "database": DatabaseSettings()})
     async with AsyncExitStack() as stack:
         with progress.waiting(f"{dataset.name}: opening the index"):
             corpus = await stack.enter_async_context(open_corpus(settings))
@@ -102,6 +104,15 @@ async def open_filled_index(
             filling=filling,
             stamp=make_stamp(corpus.embedder.stamp, settings.index),
         )
+
+
+def _lend_models(models_dir: Path, folder: Path) -> None:
+    """Let an index of its own use the models that were fetched into one's own data directory."""
+    link = folder / "models"
+    if models_dir.is_dir() and not link.exists():
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        link.unlink(missing_ok=True)  # one that leads nowhere any more
+        link.symlink_to(models_dir, target_is_directory=True)
 
 
 def reranker_kind(name: str | None) -> str | None:

@@ -11,12 +11,13 @@ from typing import Any
 from unittest.mock import patch
 
 import pytest
+from pydantic import SecretStr
 from typer.testing import CliRunner
 
 from corpus.errors import InvalidInput
 from corpus.model import SearchMode
 from corpus.search import SearchQuery
-from corpus.settings import Settings
+from corpus.settings import DatabaseSettings, Settings
 from footnote.cli import app
 from footnote.evaluation.configurations import CONFIGURATIONS
 from footnote.evaluation.dataset import Dataset, pooled, read_dataset
@@ -94,6 +95,18 @@ async def test_a_kept_index_is_not_made_again(harbour: Dataset, settings: Settin
     assert second["sets"][0]["index"]["chunks"] == chunks
     assert len(list((tmp_path / "kept").iterdir())) == 1
     assert not settings.data_dir.joinpath("footnote.sqlite").exists(), "the user's own data directory was touched"
+
+
+async def test_ones_own_database_is_left_alone_and_ones_own_models_are_used(
+    harbour: Dataset, settings: Settings, tmp_path: Path
+) -> None:
+    nowhere = settings.model_copy(update={"database": DatabaseSettings(url=SecretStr("postgresql://nobody@127.0.0.1:1/none"))})
+    (settings.data_dir / "models" / "owner--model").mkdir(parents=True)
+    folder = tmp_path / "kept"
+    for _ in range(2):
+        async with open_filled_index(harbour, settings=nowhere, folder=folder, progress=Progress()) as index:
+            assert index.corpus.directory.models.joinpath("owner--model").is_dir()
+            assert index.filling.pages == len(ENGLISH) - 1
 
 
 def test_other_documents_get_another_index(tmp_path: Path) -> None:
