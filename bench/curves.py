@@ -29,6 +29,7 @@ ENGINES = ("footnote", "milvus", *LEXICAL)
 BUILD_TIMEOUT_S = 3600.0
 QUERY_TIMEOUT_S = 120.0
 WARM_UPS = 3
+ENVIRONMENTS = {"footnote": {"OPENBLAS_NUM_THREADS": "1"}}  # as the command line sets it; the libraries have their defaults
 GOAL = Goal("at most", 1.3)
 
 
@@ -65,12 +66,12 @@ def measure(work: Path, *, chunks: int, sentences: list[str], queries: list[str]
     for name, folder in folders.items():
         print(f"… {chunks} chunks: building {name}", file=sys.stderr, flush=True)
         folder.mkdir()
-        with CleanProcess("bench.curve_engines") as process:
+        with _process(name) as process:
             built = process.call("build", timeout_s=BUILD_TIMEOUT_S, name=name, texts=str(texts), folder=str(folder))
         figures.engines[name] = EngineFigures(build_s=built["build_s"], disk_bytes=machine.folder_bytes(folder))
     print(f"… {chunks} chunks: {len(queries)} queries", file=sys.stderr, flush=True)
     with ExitStack() as stack:
-        processes = {name: stack.enter_context(CleanProcess("bench.curve_engines")) for name in ENGINES}
+        processes = {name: stack.enter_context(_process(name)) for name in ENGINES}
         before = {name: machine.memory(process.pid).private_bytes for name, process in processes.items()}
         for name, process in processes.items():
             opened = process.call("open", timeout_s=BUILD_TIMEOUT_S, name=name, folder=str(folders[name]), queries=len(queries))
@@ -90,6 +91,10 @@ def measure(work: Path, *, chunks: int, sentences: list[str], queries: list[str]
             figures.engines[name].memory_bytes = machine.memory(process.pid).private_bytes - before[name]
             process.call("close", timeout_s=QUERY_TIMEOUT_S)
     return figures
+
+
+def _process(engine: str) -> CleanProcess:
+    return CleanProcess("bench.curve_engines", environment=ENVIRONMENTS.get(engine))
 
 
 def section(figures: SizeFigures) -> Section:
