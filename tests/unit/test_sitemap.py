@@ -98,8 +98,8 @@ EXTERNAL = b'<!DOCTYPE u [<!ENTITY x SYSTEM "file:///etc/hostname">]><urlset><ur
         EXTERNAL.decode().encode("utf-16"),
         b'<?xml version="1.0" encoding="nonsense"?><urlset/>',
         b"<a>" * 100_000,
-        gzip.compress(URLSET)[:-9],
-        gzip.compress(URLSET)[:12] + b"garbage",
+        gzip.compress(URLSET, mtime=0)[:-9],
+        gzip.compress(URLSET, mtime=0)[:12] + b"garbage",
         b"<?xml version='1.0' encoding='cp037'?><urlset/>",
     ],
 )
