@@ -199,7 +199,7 @@ def _load_cross_encoder(settings: Settings) -> CrossEncoderReranker | None:
         models_dir=settings.data_dir / "models",
         device=settings.index.device,
         dtype=settings.index.dtype,
-        weight=search.rerank_weight,
+        weight=search.weight_of(search.reranker),
         batch_size=search.rerank_batch_size,
     )
 
@@ -215,7 +215,7 @@ def _reranker(
     if not len(corpus.embedder.embed_query("token").tokens):
         name = corpus.embedder.stamp.name
         return None, [f"{NO_RERANKER}: {name} has no token vectors for maxsim. Set search.reranker to a cross-encoder"]
-    return MaxSimReranker(tokens=corpus.index.tokens, weight=settings.search.rerank_weight), []
+    return MaxSimReranker(tokens=corpus.index.tokens, weight=settings.search.weight_of("maxsim")), []
 
 
 def _load_model(settings: Settings) -> LanguageModel | None:

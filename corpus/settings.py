@@ -110,7 +110,7 @@ class IndexSettings(Section):
 
 
 class SearchSettings(Section):
-    candidates: int = Field(50, ge=1, le=1000, description="Candidates taken from each of dense and lexical search.")
+    candidates: int = Field(100, ge=1, le=1000, description="Candidates taken from each of dense and lexical search.")
     dense_weight: float = Field(0.6, ge=0, le=1, description="Weight of dense against lexical scores in the fusion.")
     reranker: str = Field(
         "maxsim",
@@ -118,9 +118,17 @@ class SearchSettings(Section):
         "cross-encoder: a folder (safetensors), or owner/model, as fetched by `footnote models pull`.",
     )
     rerank_batch_size: int = Field(32, ge=1, le=1024, description="Pairs that a cross-encoder scores at once.")
-    rerank_candidates: int = Field(30, ge=1, le=200, description="Fused candidates that the reranker sees.")
-    rerank_weight: float = Field(0.5, ge=0, le=1, description="Weight of the reranker against the first stage.")
+    rerank_candidates: int = Field(50, ge=1, le=200, description="Fused candidates that the reranker sees.")
+    rerank_weight: float | None = Field(
+        None, ge=0, le=1, description="Weight of the reranker against the first stage; unset: 0.35 for maxsim, 0.5 for others."
+    )
     max_limit: int = Field(100, ge=1, le=1000, description="Most hits one search may ask for.")
+
+    def weight_of(self, reranker: str) -> float:
+        """``rerank_weight``, or what was measured to be best for this kind (docs/retrieval.md)."""
+        if self.rerank_weight is not None:
+            return self.rerank_weight
+        return 0.35 if reranker == "maxsim" else 0.5
 
 
 class IngestSettings(Section):

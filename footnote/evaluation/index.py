@@ -128,14 +128,14 @@ def _rerankers(settings: Settings, corpus: Corpus, models_dir: Path) -> dict[str
     search = settings.search
     rerankers: dict[str, Reranker] = {}
     if len(corpus.embedder.embed_query("token").tokens):
-        rerankers[MAXSIM] = MaxSimReranker(tokens=corpus.index.tokens, weight=search.rerank_weight)
+        rerankers[MAXSIM] = MaxSimReranker(tokens=corpus.index.tokens, weight=search.weight_of(MAXSIM))
     if reranker_kind(search.reranker) == CROSS_ENCODER:
         rerankers[CROSS_ENCODER] = CrossEncoderReranker.load(
             name=search.reranker,
             models_dir=models_dir,
             device=settings.index.device,
             dtype=settings.index.dtype,
-            weight=search.rerank_weight,
+            weight=search.weight_of(search.reranker),
             batch_size=search.rerank_batch_size,
         )
     return rerankers

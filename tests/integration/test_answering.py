@@ -40,7 +40,7 @@ def answerer(
     search = SearchSettings()
     return Answerer(
         searcher=shelf.searcher,
-        reranker=MaxSimReranker(tokens=shelf.corpus.index.tokens, weight=search.rerank_weight) if rerank else None,
+        reranker=MaxSimReranker(tokens=shelf.corpus.index.tokens, weight=search.weight_of("maxsim")) if rerank else None,
         evidence=EvidenceFinder(embedder=shelf.corpus.embedder, tokens=shelf.corpus.index.tokens),
         checker=CitationChecker(pages=shelf.pages),
         model=model,

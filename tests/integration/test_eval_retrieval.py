@@ -207,7 +207,7 @@ def test_the_command_writes_table_json_and_report(tmp_path: Path, monkeypatch: p
     assert "nDCG@10\t95%\tbeside maxsim" in done.stdout
     body = json.loads(json_file.read_text())
     assert [one["name"] for one in body["sets"][0]["configurations"]] == ["bm25", "maxsim"]
-    assert body["settings"]["search"]["rerank_candidates"] == 30
+    assert body["settings"]["search"]["rerank_candidates"] == 50
     assert body["sets"][0]["index"]["stamp"]["embedder"]["name"] == "bag-of-words"
     assert html_file.read_text().startswith("<!doctype html>")
     assert not (tmp_path / "mine" / "footnote.sqlite").exists()

@@ -128,3 +128,9 @@ def test_every_setting_that_is_no_plain_bound_is_documented() -> None:
         if not inner.description and not inner.metadata
     ]
     assert undocumented == []
+
+
+def test_the_weight_of_a_reranker_is_the_one_that_is_set_or_that_of_its_kind() -> None:
+    unset = Settings().search
+    assert (unset.weight_of("maxsim"), unset.weight_of("owner/cross-encoder")) == (0.35, 0.5)
+    assert Settings(search={"rerank_weight": 0.0}).search.weight_of("maxsim") == 0.0
