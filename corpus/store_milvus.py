@@ -8,6 +8,7 @@ from HNSW (about 25 ms, nearly all of it outside the index), and it has no graph
 from __future__ import annotations
 
 import json
+import logging
 import os
 import re
 import shutil
@@ -20,6 +21,8 @@ import numpy as np
 
 from corpus.embedding import Float32
 from corpus.store import MAX_IDS, Candidate, IdRange, IndexFailure, IndexFilter, IndexRow
+
+log = logging.getLogger(__name__)
 
 COLLECTION = "chunks"
 ID_MAX_BYTES = 64
@@ -48,7 +51,24 @@ class MilvusVectorIndex:
         options = lite_options if self._is_lite else {}
         self._client = MilvusClient(uri, grpc_options=options)
         self._make(dimension)
-        self._client.load_collection(COLLECTION)
+        self._load()
+
+    def _load(self) -> None:
+        """Make it searchable. Milvus Lite writes the index of a segment in place, so a process that was killed meanwhile, or a
+        full disk, leaves a part of a file, which no later start could read. It is derived from the segment's rows, so it goes."""
+        from pymilvus.exceptions import MilvusException
+
+        try:
+            self._client.load_collection(COLLECTION)
+        except MilvusException as exc:
+            partitions = Path(self._uri) / "collections" / COLLECTION / "partitions"
+            derived = list(partitions.glob("*/indexes/*idx")) if self._is_lite else []
+            if not derived:
+                raise
+            log.warning("the vector index can't be loaded (%s), so it is made again from its rows", exc.message)
+            for file in derived:
+                file.unlink()
+            self._client.load_collection(COLLECTION)
 
     def _make(self, dimension: int) -> None:
         """Make what isn't there. A process that was killed while it did so may have left any part of it."""

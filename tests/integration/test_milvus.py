@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from unittest.mock import patch
@@ -16,6 +17,7 @@ from corpus.store import IdRange, IndexFilter, IndexRow
 from corpus.store_milvus import MilvusVectorIndex
 
 DIMENSION = 8
+SEGMENT_ROWS = 100
 EVERYTHING = IndexFilter(collection_id=1)
 
 
@@ -50,6 +52,24 @@ def test_scores_are_inner_products_best_first(index: MilvusVectorIndex) -> None:
     assert [candidate.id for candidate in found] == ["same", "tilted", "across", "against"]
     assert [candidate.score for candidate in found] == pytest.approx([1, 0.6, 0, -1], abs=1e-6)
     assert len(index.search(axis(0), where=EVERYTHING, limit=2)) == 2
+
+
+@pytest.mark.parametrize("left_bytes", [0, 60, 200])
+def test_an_index_file_that_was_written_in_part_is_made_again(tmp_path: Path, left_bytes: int) -> None:
+    opened = MilvusVectorIndex(uri=str(tmp_path / "vectors.db"), dimension=DIMENSION)
+    rows = [row(f"{number:03}") for number in range(SEGMENT_ROWS)]
+    put(opened, *rows)
+    opened.close()
+    MilvusVectorIndex(uri=str(tmp_path / "vectors.db"), dimension=DIMENSION).close()  # loading makes what is lacking
+    [file] = tmp_path.rglob("*.idx")
+    os.truncate(file, left_bytes)
+    opened = MilvusVectorIndex(uri=str(tmp_path / "vectors.db"), dimension=DIMENSION)
+    try:
+        assert opened.count() == SEGMENT_ROWS
+        found = opened.search(axis(0), where=EVERYTHING, limit=10)
+        assert [candidate.score for candidate in found] == pytest.approx([1] * 10)
+    finally:
+        opened.close()
 
 
 def test_the_same_id_again_overwrites(index: MilvusVectorIndex) -> None:
