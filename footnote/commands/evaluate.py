@@ -105,8 +105,8 @@ def retrieval(
     else:
         from footnote.evaluation.dataset import pooled, read_dataset
 
-        datasets = [read_dataset(folder, split=split) for folder in folders or ()]
-        datasets = [one.limited(limit_queries) for one in ([pooled(datasets)] if pool else datasets)]
+        datasets = [read_dataset(folder, split=split).limited(limit_queries) for folder in folders or ()]
+        datasets = [pooled(datasets)] if pool else datasets
         body = _run(evaluate_datasets(datasets, plan=plan, settings=settings, keep=keep, progress=Progress()), keep=keep)
     _show(body, json_file=json_file, html_file=html_file)
 

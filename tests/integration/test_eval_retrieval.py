@@ -213,6 +213,13 @@ def test_the_command_writes_table_json_and_report(tmp_path: Path, monkeypatch: p
     assert not (tmp_path / "mine" / "footnote.sqlite").exists()
 
 
+def test_a_limit_counts_for_each_pooled_set(tmp_path: Path) -> None:
+    folders = [str(write_set(tmp_path / "en")), str(write_set(tmp_path / "de", GERMAN, GERMAN_QUESTIONS))]
+    done = run(*folders, "--pool", "--limit-queries", "1", "--configurations", "bm25", "--json", "-")
+    assert done.exit_code == 0, done.output
+    assert [one["id"] for one in json.loads(done.stdout)["sets"][1]["by_query"]] == ["en/q1", "de/q1"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
