@@ -4,6 +4,7 @@ import { serverEvents } from "./sse.js";
 
 const KEY = "footnote.key";
 let askForKey = async () => false;
+let asking = null; // several requests may be refused at once: one question answers them all
 
 /** A refusal (RFC 9457), or no answer at all (status 0). `message` is for people. */
 export class Problem extends Error {
@@ -16,7 +17,7 @@ export class Problem extends Error {
   }
 }
 
-/** `asks`: called when the service wants a key; resolves to whether one was given. */
+/** `asks`: called with the service's words when it wants a key; resolves to whether one was given. */
 export function onKeyWanted(asks) {
   askForKey = asks;
 }
@@ -34,7 +35,7 @@ function address(path, query = {}) {
   return url;
 }
 
-async function request(method, path, { query, body, signal, accept = "application/json" } = {}, isSecondTry = false) {
+async function request(method, path, { query, body, signal, accept = "application/json" } = {}) {
   const headers = { Accept: accept };
   const key = sessionStorage.getItem(KEY);
   if (key) headers.Authorization = `Bearer ${key}`;
@@ -54,11 +55,17 @@ async function request(method, path, { query, body, signal, accept = "applicatio
     if (error.name === "AbortError") throw error;
     throw new Problem({ detail: "The service can't be reached. Is it still running? Then try again." });
   }
-  if (response.status === 401 && !isSecondTry && (await askForKey())) {
-    return request(method, path, { query, body, signal, accept }, true);
-  }
-  if (!response.ok) throw await refusal(response);
-  return response;
+  if (response.ok) return response;
+  const problem = await refusal(response);
+  if (response.status === 401 && (await hasNewKey(key, problem.message))) return request(method, path, { query, body, signal, accept });
+  throw problem;
+}
+
+/** Whether there is another key than the one that was refused: given meanwhile, or now. */
+async function hasNewKey(refused, why) {
+  if (sessionStorage.getItem(KEY) !== refused) return true;
+  asking ??= askForKey(why).finally(() => { asking = null; });
+  return asking;
 }
 
 async function refusal(response) {

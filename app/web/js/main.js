@@ -14,8 +14,8 @@ const STARTING_POLL_MS = 1500;
 
 const main = document.getElementById("main");
 
-onKeyWanted(async () => {
-  const key = await askKey();
+onKeyWanted(async (why) => {
+  const key = await askKey(why);
   if (key) keepKey(key);
   return Boolean(key);
 });

@@ -29,11 +29,12 @@ export function confirmed({ title, text, yes, option = null }) {
   return askIn({ title, body, yes, isDangerous: true, read: () => ({ option: box.checked }) });
 }
 
-/** Asks for an API key. Resolves to it, or null. */
-export function askKey() {
+/** Asks for an API key; `why`: the service's words. Resolves to it, or null. */
+export function askKey(why) {
   const input = h("input", { type: "password", autocomplete: "off", required: true, spellcheck: "false" });
   const body = [
-    h("p", {}, "This service answers to those who hold a key. It is kept in this tab alone, until you close it."),
+    h("p", {}, why),
+    h("p", { class: "hint" }, "The key is kept in this tab alone, until you close it."),
     field("API key", input),
   ];
   return askIn({ title: "Sign in", body, yes: "Sign in", read: () => input.value.trim() || null });

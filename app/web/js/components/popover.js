@@ -10,7 +10,7 @@ export function attachPopover(opener, make) {
   let popover = null;
   let timer = 0;
   let isPinned = false;
-  let isClosedByUser = false;
+  let isClosing = false;
 
   const ready = () => {
     if (popover) return popover;
@@ -20,15 +20,14 @@ export function attachPopover(opener, make) {
     opener.popoverTargetElement = popover;
     popover.addEventListener("mouseenter", () => clearTimeout(timer));
     popover.addEventListener("mouseleave", closeSoon);
-    popover.addEventListener("toggle", (event) => {
+    popover.addEventListener("beforetoggle", (event) => {
       opener.setAttribute("aria-expanded", String(event.newState === "open"));
-      if (event.newState === "open") place(popover, opener);
-      else {
-        isPinned = false;
-        isClosedByUser = true; // the focus comes back to the button now, which is no reason to open again
-        setTimeout(() => { isClosedByUser = false; }, 50);
-      }
+      if (event.newState === "open") return;
+      isPinned = false;
+      isClosing = true; // the focus comes back to the button now, which is no reason to open again
+      setTimeout(() => { isClosing = false; });
     });
+    popover.addEventListener("toggle", (event) => { if (event.newState === "open") place(popover, opener); });
     return popover;
   };
   const isOpen = () => popover?.matches(":popover-open") ?? false;
@@ -48,7 +47,7 @@ export function attachPopover(opener, make) {
     timer = setTimeout(open, OPENS_AFTER_MS);
   });
   opener.addEventListener("pointerleave", (event) => { if (event.pointerType === "mouse") closeSoon(); });
-  opener.addEventListener("focus", () => { if (!isClosedByUser && opener.matches(":focus-visible")) open(); });
+  opener.addEventListener("focus", () => { if (!isClosing && opener.matches(":focus-visible")) open(); });
   opener.addEventListener("blur", (event) => { if (!popover?.contains(event.relatedTarget)) closeSoon(); });
   opener.addEventListener("click", (event) => {
     event.preventDefault(); // we decide: what the pointer opened by resting, a click keeps open

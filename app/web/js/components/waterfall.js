@@ -8,7 +8,6 @@ const LABEL = 112;
 const VALUE = 84;
 const ROW = 26;
 
-// What stands at the same place begins together: the words are looked up while the question is embedded and searched.
 const MEANING = {
   embed: "the question becomes a vector",
   dense: "nearest vectors",
@@ -28,9 +27,9 @@ export function stagesOf(timings) {
   const stages = [];
   let end = 0;
   for (const name of names) {
-    const begin = name === "lexical" ? 0 : end;
+    // vectors and words are searched side by side; what follows waits for the slower
+    const begin = name === "lexical" ? stages.find((stage) => stage.name === "dense")?.begin ?? end : end;
     stages.push({ name, begin, length: timings[name] });
-    // dense and lexical run side by side; what follows waits for the slower
     end = Math.max(end, begin + timings[name]);
   }
   return stages;
