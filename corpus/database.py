@@ -50,6 +50,7 @@ from corpus.errors import StorageFull, Unavailable
 BUSY_TIMEOUT_S = 30.0
 CHECKPOINT_WAIT_S = 0.5
 CHECKPOINT_TRIES = 10
+MIGRATIONS = Path(__file__).parent / "migrations"
 SYNC_DRIVERS = {"sqlite+aiosqlite": "sqlite"}  # psycopg is both
 # Any number, the same for all: it names the right to write among PostgreSQL's advisory locks.
 WRITER_LOCK = 0x666F6F74  # "foot"
@@ -406,7 +407,7 @@ def _empty_log(path: str) -> bool:
 
 def upgrade_schema(url: str, revision: str = "head") -> None:
     config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    config.set_main_option("script_location", str(MIGRATIONS))
     config.attributes["url"] = url
     command.upgrade(config, revision)
 

@@ -15,7 +15,7 @@ from typing import Annotated
 import typer
 
 from corpus.errors import FootnoteError, InvalidInput
-from footnote.commands import ask, evaluate, ingest, jobs, keys, mcp, models, pages, reindex, serve, sources, verify
+from footnote.commands import ask, backup, evaluate, ingest, jobs, keys, mcp, models, pages, reindex, serve, sources, verify
 from footnote.commands import doctor as doctor_command
 from footnote.commands import settings as settings_command
 from footnote.commands.options import http_url
@@ -73,6 +73,8 @@ app.add_typer(sources.app, name="sources")
 app.add_typer(keys.app, name="keys")
 app.command("mcp")(mcp.mcp)
 app.command("verify")(verify.verify)
+app.command("backup")(backup.backup)
+app.command("restore")(backup.restore)
 app.add_typer(evaluate.app, name="eval")
 app.command("reindex")(reindex.reindex)
 app.add_typer(models.app, name="models")

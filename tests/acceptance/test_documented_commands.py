@@ -30,7 +30,7 @@ ELSEWHERE = {
     "ollama": "somebody else's server",
     "docker": "needs a Docker engine",
     "pip": "installs from the network",
-    "sqlite3": "may not be installed: restoring is tested in test_restore",
+    "footnote restore": "wants another data directory: test_backup.py",
     "python -m bench": "takes long: see docs/benchmarks.md",
 }
 SITE = {
