@@ -61,6 +61,8 @@ ALLOWED = {
     "ingest/browser.py": {"socket", "playwright"},
     # A language model's server, which the settings name.
     "app/llm/openai_compatible.py": {"httpx2"},
+    # A model that a person asks for by name, once, at the command line.
+    "footnote/commands/models.py": {"snapshot_download"},
     # Footnote's own service: its clients, and the ports it listens on.
     "footnote/client.py": {"httpx2"},
     "footnote/api.py": {"httpx2"},
