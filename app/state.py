@@ -40,9 +40,11 @@ from corpus.search import Searcher
 from corpus.settings import Settings
 from corpus.sources import Sources
 from corpus.verify import Verifier
+from corpus.weights import MINILM
 
 log = logging.getLogger(__name__)
 NO_RERANKER = "no reranker"
+UNCALIBRATED = "answer.abstain_below"
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +127,9 @@ async def open_service(
 
         async def assemble(corpus: Corpus) -> Service:
             reranker, lack = await asyncio.to_thread(_reranker, settings, corpus, cross_encoder)
-            readiness.degraded[:] = [note for note in readiness.degraded if not note.startswith(NO_RERANKER)] + lack
+            lack += _uncalibrated(settings, corpus)
+            ours = (NO_RERANKER, UNCALIBRATED)
+            readiness.degraded[:] = [note for note in readiness.degraded if not note.startswith(ours)] + lack
             return _assemble(
                 settings, corpus, database=database, queue=queue, model=model, reranker=reranker, reindexing=reindexing
             )
@@ -216,6 +220,14 @@ def _reranker(
         name = corpus.embedder.stamp.name
         return None, [f"{NO_RERANKER}: {name} has no token vectors for maxsim. Set search.reranker to a cross-encoder"]
     return MaxSimReranker(tokens=corpus.index.tokens, weight=settings.search.weight_of("maxsim")), []
+
+
+def _uncalibrated(settings: Settings, corpus: Corpus) -> list[str]:
+    """What lacks if evidence is judged by another embedder's measure: scores of two are spread differently."""
+    name = corpus.embedder.stamp.name
+    if name == MINILM or "abstain_below" in settings.answer.model_fields_set:
+        return []
+    return [f"{UNCALIBRATED} is as measured for {MINILM}, not for {name}: set it, or answers come too often or too seldom"]
 
 
 def _load_model(settings: Settings) -> LanguageModel | None:
