@@ -135,6 +135,40 @@ def test_search_filters(api: Running) -> None:
     assert found(language="xx") == []
 
 
+ODD_QUERIES = [
+    "the of and is",
+    "¿Qué altura tiene la torre?",
+    "この塔の高さは？",
+    "ما ارتفاع البرج؟ \u202eשלום",
+    "?!… -- ()",
+    "AND OR NOT",
+    'title:"tower" +(metres -bread) {a TO z} [1 TO *] tower~2 t?w* /x.*/',
+    "'; DROP TABLE pages; --",
+    "🙂👩‍👩‍👧🗼",
+    "\x00 \x1b[2J",
+    "a " * 249,
+    "wörter" * 80,
+]
+
+
+def test_no_query_is_a_syntax_error(api: Running) -> None:
+    api.http.post("/v1/collections", json={"name": "empty-shelf"})
+    for query in ODD_QUERIES:
+        for mode in ("hybrid", "dense", "lexical"):
+            for collection in ("default", "empty-shelf"):
+                body = json.dumps({"query": query, "mode": mode, "collection": collection})  # lone surrogates and all
+                response = api.http.post("/v1/search", content=body, headers={"content-type": "application/json"})
+                assert response.status_code == 200, (query, response.text)
+                assert collection == "default" or response.json()["hits"] == []
+
+
+@pytest.mark.parametrize("query", ['"tower" AND (metres OR -x)~2', "TOWER!!!", "the tower 🗼", "塔 tower", "tower\u202e"])
+def test_what_surrounds_a_word_does_not_hide_it(api: Running, query: str) -> None:
+    for mode in ("hybrid", "lexical"):
+        body = api.http.post("/v1/search", json={"query": query, "mode": mode, "limit": 1}).json()
+        assert [hit["title"] for hit in body["hits"]] == ["Tower"]
+
+
 # Ask
 
 
@@ -620,6 +654,9 @@ def test_verification_tells_what_differs_and_mends_it(api: Running) -> None:
         ("/v1/ask", {"question": "Why?", "collection": "Not A Name"}, "collection"),
         ("/v1/ask", {}, "question"),
         ("/v1/search", {"query": "x" * 501}, "at most 500"),
+        ("/v1/search", {"query": "word " * 10_000}, "at most 500"),
+        ("/v1/search", {"query": "Why?", "filters": {"author": "x"}}, "author"),
+        ("/v1/search", {"query": "Why?", "limit": 10**12}, "limit"),
         ("/v1/search", {"query": "Why?", "limit": 0}, "limit"),
         ("/v1/search", {"query": "Why?", "limit": 101}, "search.max_limit"),
         ("/v1/search", {"query": "Why?", "mode": "magic"}, "mode"),
