@@ -1,7 +1,7 @@
 """Fusion of ranked lists: a convex combination of min-max-normalised scores.
 
-Bruch, Gai & Ingber, "An Analysis of Fusion Functions for Hybrid Retrieval" (TOIS 2023). ``docs/retrieval.md`` tells how it compares with
-reciprocal rank fusion (Cormack et al., SIGIR 2009), which stays as the reference.
+Bruch, Gai & Ingber, "An Analysis of Fusion Functions for Hybrid Retrieval" (TOIS 2023). ``docs/retrieval.md`` tells how it
+compares with reciprocal rank fusion (Cormack et al., SIGIR 2009), which stays as the reference.
 """
 
 from __future__ import annotations
