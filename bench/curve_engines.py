@@ -106,6 +106,7 @@ class Milvus:
     def build(self, texts: Sequence[str], folder: Path) -> None:
         from pymilvus import DataType, MilvusClient
 
+        self._folder = folder
         self._client = MilvusClient(str(folder / "milvus.db"))
         schema = self._client.create_schema(auto_id=False, enable_dynamic_field=False)
         schema.add_field("id", DataType.VARCHAR, is_primary=True, max_length=64)
@@ -121,6 +122,7 @@ class Milvus:
     def open(self, folder: Path) -> None:
         from pymilvus import MilvusClient
 
+        self._folder = folder
         self._client = MilvusClient(str(folder / "milvus.db"))
         self._client.load_collection("bare")
 
@@ -128,7 +130,10 @@ class Milvus:
         self._client.search("bare", data=[vector], anns_field="vector", limit=limit, output_fields=[])
 
     def close(self) -> None:
+        from milvus_lite.server_manager import server_manager_instance
+
         self._client.close()
+        server_manager_instance.release_server(str(self._folder / "milvus.db"))  # else its indexing would be cut off
 
 
 class Tantivy:
