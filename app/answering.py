@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from app.citations import Citation, CitationChecker, to_citation
+from app.confidence import MINILM_CALIBRATION
 from app.evidence import EvidenceFinder, Sentence, overlap, with_following
 from app.followups import FollowUps
 from app.llm.base import LanguageModel, Piece
@@ -54,8 +55,9 @@ class NearestPage:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """``evidence_score`` is the best sentence's; it decided between answering and abstaining. ``notes`` say what was
-    degraded on the way. ``rewritten_question`` is what was answered instead of a follow-up, None if that stood on its own."""
+    """``evidence_score`` is the best sentence's; ``confidence``, made of it, that the pages answer the question, in [0, 1]. It
+    decided between answering and abstaining. ``notes`` say what was degraded on the way. ``rewritten_question`` is what was
+    answered instead of a follow-up, None if that stood on its own."""
 
     state: AnswerState
     text: str
@@ -63,6 +65,7 @@ class Answer:
     citations: tuple[Citation, ...]
     nearest: tuple[NearestPage, ...]
     evidence_score: float
+    confidence: float
     model: str | None
     notes: tuple[str, ...] = ()
     timings_ms: dict[str, float] = field(default_factory=dict)
@@ -131,7 +134,8 @@ class Answerer:
         sentences = await self._evidence.find(result)
         timings["evidence"] = (time.perf_counter() - mark) * 1000
         best = sentences[0].score if sentences else 0.0
-        if not sentences or best < self._settings.abstain_below:
+        confidence = MINILM_CALIBRATION.confidence(best) if sentences else 0.0
+        if not sentences or confidence < self._settings.abstain_below:
             answer = await self._abstention(result.hits, best)
         else:
             mark = time.perf_counter()
@@ -166,7 +170,7 @@ class Answerer:
             answer = replace(answer, notes=tuple(notes))
         timings["total"] = (time.perf_counter() - started) * 1000
         model = self._model.facts.name if self._model else None
-        yield replace(answer, model=model, timings_ms=timings, rewritten_question=rewritten)
+        yield replace(answer, confidence=confidence, model=model, timings_ms=timings, rewritten_question=rewritten)
 
     async def _retrieve(self, query: SearchQuery) -> SearchResult:
         keep = self._settings.context_chunks
@@ -228,6 +232,7 @@ class Answerer:
             citations=(),
             nearest=tuple(page for page in pages.values() if page.page_id in live)[:NEAREST_PAGES],
             evidence_score=score,
+            confidence=0.0,
             model=None,
         )
 
@@ -246,5 +251,6 @@ def _cited(state: AnswerState, claims: Sequence[tuple[str, Sentence]], score: fl
         citations=tuple(to_citation(number, sentence) for sentence, number in numbers.items()),
         nearest=(),
         evidence_score=score,
+        confidence=0.0,
         model=None,
     )

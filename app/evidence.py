@@ -1,20 +1,25 @@
 """Evidence first: which sentences of the retrieved chunks speak to the question, and how well.
 
 Everything afterwards rests on this: whether to answer at all, what the model may say, what is quoted. A sentence is scored by
-late interaction (MaxSim) with the question, under its heading, averaged with its chunk's. Measured against the cosine of
-sentence vectors: the best sentence holds the gold answer in 78% against 69% of 140 XQuAD-en questions, and in 38% against 19%
-of 32 questions on PostgreSQL's documentation; as a reason to refuse, AUC .905 against .854 (XQuAD-en) and .934 against .944.
+late interaction with the question (as MaxSim: each word of the question takes its best match), with two differences. The words
+of the heading that a sentence stands under give it its meaning but are no evidence themselves: most pages that don't answer a
+question are about the right thing. And the words' matches are combined by their geometric mean, so that one word of the question
+which nothing matches weighs heavily. Each match is the mean of the sentence's and its chunk's.
+
+Measured against plain MaxSim of sentence and chunk, both averaged: as a reason to refuse, AUC .945 against .939 (595 cases of
+XQuAD-en, its pages in the index or taken out) and .893 against .859 (CLAPnq, 300 questions); the best sentence holds the gold
+answer in 83% against 82%, and is a gold sentence in 85% against 81%.
 """
 
 from __future__ import annotations
 
 import asyncio
+import string
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from app.reranker import max_sim
 from corpus.embedding import Embedder, Embedding, Float32
 from corpus.model import Chunk
 from corpus.search import SearchResult
@@ -22,6 +27,7 @@ from corpus.sentences import sentence_spans
 from corpus.store import TokenStore
 
 MAX_QUOTE_CHARS = 400
+LEAST_MATCH = 0.05
 MIN_QUOTE_CHARS = 12  # shorter units ("See also.", "Yes.") say nothing on their own
 
 
@@ -29,7 +35,8 @@ MIN_QUOTE_CHARS = 12  # shorter units ("See also.", "Yes.") say nothing on their
 class Sentence:
     """A citable unit of a page. ``start`` and ``end`` count in the page's text: ``page.text[start:end] == text``.
 
-    ``score`` is the mean of the sentence's and its chunk's MaxSim with the question, in [-1, 1].
+    ``score`` tells how well the sentence and its chunk match all of the question, in [0, 1]; with an embedder that has no token
+    vectors it is the cosine.
     """
 
     chunk: Chunk
@@ -54,14 +61,27 @@ class EvidenceFinder:
         return sorted(scored, key=lambda s: (-s.score, s.chunk.page_id, s.start))
 
     def _score(self, question: Embedding, sentences: Sequence[Sentence]) -> list[float]:
-        embeddings = self._embedder.embed_passages([_in_context(sentence) for sentence in sentences])
+        headings = [heading_of(sentence.chunk) for sentence in sentences]
+        embeddings = self._embedder.embed_passages([_under(h, s.text) for h, s in zip(headings, sentences, strict=True)])
         if not any(len(embedding.tokens) for embedding in embeddings):  # the embedder knows no token vectors
             return [_cosine(question.vector, embedding.vector) for embedding in embeddings]
         chunks = self._tokens.load(list({sentence.chunk.id for sentence in sentences}))
-        of_chunk = {chunk_id: max_sim(question.tokens, tokens) for chunk_id, tokens in chunks.items()}
-        of_sentence = [max_sim(question.tokens, embedding.tokens) for embedding in embeddings]
-        # A chunk deleted from the token store a moment ago leaves its sentences to their own score.
-        return [(own + of_chunk.get(s.chunk.id, own)) / 2 for s, own in zip(sentences, of_sentence, strict=True)]
+        of_chunk = {chunk_id: best_matches(question.tokens, tokens) for chunk_id, tokens in chunks.items()}
+        spoken_for = {heading: self._kept_tokens(heading) for heading in set(headings)}
+        of_sentence = [
+            best_matches(question.tokens, _without_first(embedding.tokens, spoken_for[heading]))
+            for embedding, heading in zip(embeddings, headings, strict=True)
+        ]
+        # A chunk deleted from the token store a moment ago leaves its sentences to their own matches.
+        return [
+            geometric_mean(np.mean([own, of_chunk.get(sentence.chunk.id, own)], axis=0))
+            for sentence, own in zip(sentences, of_sentence, strict=True)
+        ]
+
+    def _kept_tokens(self, text: str) -> int:
+        """How many token vectors a text has: embedders leave out what is punctuation alone."""
+        offsets = self._embedder.tokenizer.offsets(text)
+        return sum(not all(character in string.punctuation for character in text[start:end]) for start, end in offsets)
 
 
 def distinct_sentences(chunks: Sequence[Chunk]) -> list[Sentence]:
@@ -99,7 +119,28 @@ def _cosine(one: Float32, other: Float32) -> float:
     return float(one @ other / max(float(np.linalg.norm(one) * np.linalg.norm(other)), 1e-12))
 
 
-def _in_context(sentence: Sentence) -> str:
+def best_matches(question: Float32, passage: Float32) -> Float32:
+    """For each token of the question the greatest cosine with any of the passage's. Shapes (q, d) and (p, d), gives (q,)."""
+    if not len(passage):
+        return np.zeros(len(question), dtype=np.float32)
+    matches: Float32 = np.max(question @ passage.T, axis=1)
+    return matches
+
+
+def geometric_mean(matches: Float32) -> float:
+    """Of matches of at least ``LEAST_MATCH``: what matches less matches nothing. 0 where there are none."""
+    return float(np.exp(np.log(np.clip(matches, LEAST_MATCH, 1.0)).mean())) if len(matches) else 0.0
+
+
+def heading_of(chunk: Chunk) -> str:
+    return chunk.heading_path[-1] if chunk.heading_path else chunk.title
+
+
+def _under(heading: str, text: str) -> str:
     """What is embedded of a sentence: with the heading it stands under, for "It returns None." means little without."""
-    heading = sentence.chunk.heading_path[-1] if sentence.chunk.heading_path else sentence.chunk.title
-    return f"{heading}: {sentence.text}" if heading else sentence.text
+    return f"{heading}: {text}" if heading else text
+
+
+def _without_first(tokens: Float32, count: int) -> Float32:
+    """A heading lends its words their meaning, but that a page is about something is no evidence that it says what was asked."""
+    return tokens[count:] if len(tokens) > count else tokens

@@ -224,6 +224,7 @@ class AskResponse(BaseModel):
     citations: list[CitationBody]
     nearest: list[NearestBody]
     evidence_score: float
+    confidence: float = Field(ge=0, le=1, description="That the pages answer the question; below the setting it abstains.")
     model: str | None
     notes: list[str]
     timings_ms: dict[str, float]
@@ -238,6 +239,7 @@ class AskResponse(BaseModel):
             citations=[CitationBody.of(citation) for citation in answer.citations],
             nearest=[NearestBody(page_id=n.page_id, url=n.url, title=n.title) for n in answer.nearest],
             evidence_score=answer.evidence_score,
+            confidence=answer.confidence,
             model=answer.model,
             notes=list(answer.notes),
             timings_ms=answer.timings_ms,

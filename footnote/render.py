@@ -48,7 +48,7 @@ def answer(console: Console, body: Body) -> None:
             show(console, Text(clean(page["title"]) or "(no title)") + Text(" — ", style="dim") + link(page["url"]), indent=4)
     console.print()
     word, colour, meaning = STATES.get(body["state"], (body["state"], "", ""))
-    facts = [f"evidence {body['evidence_score']:.2f}"]
+    facts = [f"confidence {body['confidence']:.2f}"]
     facts += [f"model {clean(body['model'])}"] if body["model"] else []
     facts += [f"{body['timings_ms']['total'] / 1000:.1f} s"] if "total" in body["timings_ms"] else []
     show(console, Text.assemble((word, colour), (f": {meaning} ({', '.join(facts)})", "dim")))

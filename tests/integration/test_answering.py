@@ -96,7 +96,7 @@ async def test_grounded_in_the_models_words_where_a_quote_supports_them(shelf: S
     assert (answer.state, answer.text) == (AnswerState.GROUNDED, "The tower is 330 metres tall [1]")
     assert [(citation.page_id, citation.quote) for citation in answer.citations] == [(page, TALL)]
     assert (answer.model, answer.notes) == ("scripted", ())
-    assert answer.evidence_score >= AnswerSettings().abstain_below
+    assert 1 >= answer.confidence >= AnswerSettings().abstain_below
 
 
 async def test_quoted_where_nothing_that_the_model_says_is_supported(shelf: Shelf) -> None:
@@ -119,14 +119,14 @@ async def test_abstained_where_the_pages_do_not_answer(shelf: Shelf) -> None:
     answer = await ask(shelf, model, "Were interest rates raised by central banks?")
     assert answer.state is AnswerState.ABSTAINED
     assert 0 < len(answer.nearest) <= 3
-    assert answer.evidence_score < AnswerSettings().abstain_below
+    assert answer.confidence < AnswerSettings().abstain_below
     assert model.prompts == []  # it wasn't even asked
 
 
 @pytest.mark.parametrize("question", [HOW_TALL, "the of and", "🙂", "x" * 3000])
 async def test_an_empty_index_abstains_whatever_is_asked(shelf: Shelf, question: str) -> None:
     answer = await ask(shelf, "The tower is 330 metres tall.", question)
-    assert (answer.state, answer.nearest, answer.evidence_score) == (AnswerState.ABSTAINED, (), 0.0)
+    assert (answer.state, answer.nearest, answer.confidence) == (AnswerState.ABSTAINED, (), 0.0)
 
 
 async def test_without_a_model_the_answer_is_quotes_and_says_why(shelf: Shelf) -> None:
@@ -148,6 +148,31 @@ async def test_the_events_come_in_order_and_the_drafts_are_what_the_model_said(s
     assert isinstance(events[-1], Answer)
     assert "".join(event.text for event in events[1:-1] if isinstance(event, Draft)) == TALL
     assert {"embed", "dense", "lexical", "rerank", "evidence", "generation", "total"} <= set(events[-1].timings_ms)
+
+
+async def test_the_threshold_is_a_setting(shelf: Shelf) -> None:
+    await fill(shelf)
+    assert (await ask(shelf, TALL, abstain_below=1.0)).state is AnswerState.ABSTAINED
+    nothing = "Were interest rates raised by central banks?"
+    assert (await ask(shelf, "", nothing, abstain_below=0.0)).state is AnswerState.QUOTED
+
+
+async def test_that_a_page_is_about_the_right_thing_is_no_evidence(shelf: Shelf) -> None:
+    """The heading matches all of the question; what stands below it says something else."""
+    await shelf.put("https://a.example/", "# How tall the tower is", "Bread rises slowly in winter.", title="Tower")
+    answer = await ask(shelf, None)
+    await shelf.put("https://a.example/", "# Bread", TALL, title="Bread")
+    assert answer.confidence < (await ask(shelf, None)).confidence
+
+
+async def test_the_answer_follows_the_page_and_not_what_is_commonly_known(shelf: Shelf) -> None:
+    counterfactual = "Water boils at 71 degrees Celsius at sea level."
+    await shelf.put("https://a.example/water", counterfactual, title="Water")
+    known = "Water boils at 100 degrees Celsius at sea level."
+    answer = await ask(shelf, known, "How many degrees does water boil at?", abstain_below=0.0)
+    assert answer.state is AnswerState.QUOTED
+    assert "71" in answer.text
+    assert "100" not in answer.text
 
 
 # What the model may not get away with

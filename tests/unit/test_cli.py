@@ -38,6 +38,7 @@ ANSWER: dict[str, Any] = {
     "citations": [CITATION],
     "nearest": [],
     "evidence_score": 0.81,
+    "confidence": 0.93,
     "model": "gemma",
     "notes": ["A note."],
     "timings_ms": {"total": 1500.0},

@@ -1,0 +1,42 @@
+"""How evidence is weighed, and what confidence it gives."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.confidence import MINILM_CALIBRATION, Calibration
+from app.evidence import LEAST_MATCH, best_matches, geometric_mean
+
+EAST, NORTH = np.array([1.0, 0.0], dtype=np.float32), np.array([0.0, 1.0], dtype=np.float32)
+
+
+def test_each_word_of_the_question_takes_its_best_match() -> None:
+    assert best_matches(np.stack([EAST, NORTH]), np.stack([EAST, EAST])).tolist() == [1.0, 0.0]
+    assert best_matches(np.stack([EAST, NORTH]), np.zeros((0, 2), dtype=np.float32)).tolist() == [0.0, 0.0]
+
+
+def test_a_word_that_nothing_matches_weighs_more_than_in_the_mean() -> None:
+    matches = np.array([0.9, 0.9, 0.0], dtype=np.float32)
+    assert geometric_mean(matches) < 0.6 * float(matches.mean())
+    assert geometric_mean(np.zeros(0, dtype=np.float32)) == 0.0
+
+
+@given(st.lists(st.floats(-1, 1, width=32), min_size=1, max_size=20))
+def test_a_score_is_between_the_least_match_and_one(matches: list[float]) -> None:
+    assert LEAST_MATCH - 1e-6 <= geometric_mean(np.array(matches, dtype=np.float32)) <= 1 + 1e-6
+
+
+@given(st.floats(-1, 1), st.floats(-1, 1))
+def test_confidence_rises_with_the_score(one: float, other: float) -> None:
+    low, high = sorted([one, other])
+    assert 0.0 <= MINILM_CALIBRATION.confidence(low) <= MINILM_CALIBRATION.confidence(high) <= 1.0
+
+
+def test_confidence_is_as_likely_as_not_in_the_middle() -> None:
+    curve = Calibration(slope=20.0, middle=0.6)
+    assert curve.confidence(0.6) == pytest.approx(0.5)
+    assert curve.confidence(0.7) == pytest.approx(0.881, abs=1e-3)
+    assert Calibration(slope=1e9, middle=0.0).confidence(-1.0) == pytest.approx(0.0)
