@@ -108,7 +108,7 @@ async def open_service(
     async with AsyncExitStack() as stack:
         # The embedder and the language model share nothing, so they load side by side.
         await check_exposure(settings)
-        loading_model = asyncio.ensure_future(asyncio.to_thread(_load_model, settings))
+        loading_model = asyncio.ensure_future(asyncio.to_thread(load_model, settings))
         stack.push_async_callback(_settle, loading_model)
         corpus = await stack.enter_async_context(open_corpus(settings, report=readiness.report))
         database = await stack.enter_async_context(Database(url=corpus.database_url))
@@ -230,7 +230,7 @@ def _uncalibrated(settings: Settings, corpus: Corpus) -> list[str]:
     return [f"{UNCALIBRATED} is as measured for {MINILM}, not for {name}: set it, or answers come too often or too seldom"]
 
 
-def _load_model(settings: Settings) -> LanguageModel | None:
+def load_model(settings: Settings) -> LanguageModel | None:
     models_dir = settings.data_dir / "models"
     match settings.llm.engine:
         case "none":

@@ -68,7 +68,7 @@ def running(settings: Settings, *, embedder: FakeEmbedder, queue: Path) -> Itera
         loops.append(asyncio.get_running_loop())
         await server.serve(sockets=[listener])
 
-    with patch("corpus.opening.load_embedder", return_value=embedder), patch("app.state._load_model", return_value=model):
+    with patch("corpus.opening.load_embedder", return_value=embedder), patch("app.state.load_model", return_value=model):
         thread = threading.Thread(target=lambda: asyncio.run(serve()))
         thread.start()
         while readiness.state == "starting" and thread.is_alive():

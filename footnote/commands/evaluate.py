@@ -111,6 +111,67 @@ def retrieval(
     _show(body, json_file=json_file, html_file=html_file)
 
 
+@app.command("answers")
+def answers(
+    folders: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="DIR…", show_default=False, help="Retrieval test sets with an answers.jsonl: {_id, answers, answerable, …}."
+        ),
+    ],
+    hide_gold: Annotated[
+        bool,
+        typer.Option(
+            "--hide-gold", help="Ask each answerable question once more with the documents that answer it out of reach."
+        ),
+    ] = False,
+    limit_queries: Annotated[
+        int | None,
+        typer.Option("--limit-queries", min=1, metavar="N", show_default=False, help="Only N of each set, spread over it."),
+    ] = None,
+    keep: Annotated[
+        Path | None,
+        typer.Option(
+            "--keep", metavar="DIR", show_default=False, help="Keep the indexes here: the next run embeds nothing again."
+        ),
+    ] = None,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", metavar="FILE", show_default=False, help="Write all figures as JSON; - for stdout.")
+    ] = None,
+    html_file: Annotated[
+        Path | None, typer.Option("--html", metavar="FILE", show_default=False, help="Write a report to look at, in one file.")
+    ] = None,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Of the resampling that intervals come from.")] = 0,
+) -> None:
+    """Measure answers: what is refused and should be, whether gold sentences are cited, whether confidence means what it says.
+
+    The sets go through the real pipeline, with the language model that is configured (FOOTNOTE_LLM__ENGINE=none: quotes alone),
+    into indexes of their own; your pages are not touched.
+    """
+    for file in (json_file, html_file):
+        _check_writable(file)
+    from corpus.settings import load_settings
+    from footnote.evaluation.answer_report import page, table
+    from footnote.evaluation.answer_set import read_answer_set
+    from footnote.evaluation.answers import evaluate_answers
+    from footnote.evaluation.progress import Progress
+    from footnote.logs import set_up_logging
+
+    settings = load_settings()
+    set_up_logging("debug" if settings.log_level == "debug" else "warning")
+    sets = [read_answer_set(folder) for folder in folders]
+    sets = [(one.with_gold_hidden() if hide_gold else one).limited(limit_queries) for one in sets]
+    body = _run(evaluate_answers(sets, settings=settings, keep=keep, progress=Progress(), seed=seed), keep=keep)
+    if json_file == STDOUT:
+        show_json(body)
+    else:
+        table(out(), body)
+    if json_file is not None and json_file != STDOUT:
+        _write(json_file, json.dumps(body, ensure_ascii=False, indent=1))
+    if html_file is not None:
+        _write(html_file, page(body))
+
+
 def _run(measuring: Coroutine[Any, Any, dict[str, Any]], *, keep: Path | None) -> dict[str, Any]:
     try:
         return asyncio.run(measuring)

@@ -45,7 +45,7 @@ def embedded(
 ) -> Iterator[tuple[Stopping, threading.Thread]]:
     settings = Settings(data_dir=folder, server={"port": 0, "shutdown_grace_s": grace_s})
     shutil.copy(queue, settings.data_dir / "queue.sqlite")
-    with patch("corpus.opening.load_embedder", return_value=embedder), patch("app.state._load_model", return_value=model):
+    with patch("corpus.opening.load_embedder", return_value=embedder), patch("app.state.load_model", return_value=model):
         service = EmbeddedService(settings, with_worker=False)
         url = service.bind()
         loops: list[asyncio.AbstractEventLoop] = []
