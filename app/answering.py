@@ -24,7 +24,7 @@ from corpus.settings import AnswerSettings, LlmSettings, SearchSettings
 
 STOP = ("\n\n", "\nQuestion:", "<passage", "</passage")
 NEAREST_PAGES = 3
-SUPPORT_MARGIN = 0.1  # how far below the best a sentence may score and still support a claim
+SUPPORTING_SHARE = 0.85  # of the best score, which a sentence must have to support a claim
 QUOTE_MARGIN = 0.05  # a second quote must be nearly as good as the first
 ABSTENTION = "The indexed pages don't answer this."
 
@@ -195,7 +195,7 @@ class Answerer:
         """Keep the claims that a standing quote supports; without any, quote; without a quote that stands, abstain."""
         best = sentences[0].score
         # A claim may be true of the page and still not be about the question: its quote must be evidence too.
-        relevant = [s for s in sentences if s.score >= best - SUPPORT_MARGIN]
+        relevant = [s for s in sentences if s.score >= best * SUPPORTING_SHARE]
         supported = [(claim, *self._judge.best(claim, relevant)) for claim in claims if self._judge.adds_to(question, claim)]
         kept = await self._standing(
             [(c, quote) for c, quote, share in supported if quote and share >= self._settings.support_at_least]

@@ -50,7 +50,7 @@ def api(
         data_dir=data,
         database=new_database(),
         server={"max_body_bytes": MAX_BODY_BYTES},
-        answer={"max_question_chars": 500},
+        answer={"max_question_chars": 500, "abstain_below": 0.1},
     )
     with running(settings, embedder=fake_embedder, queue=empty_queue) as api:
         for name, text in (("tower", TOWER), ("bread", BREAD)):
