@@ -48,6 +48,7 @@ class Answer(TypedDict):
     citations: list[Citation]
     nearest: list[NearestPage]
     evidence_score: float
+    confidence: float
     model: str | None
     notes: list[str]
     rewritten_question: str | None
