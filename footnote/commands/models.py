@@ -42,6 +42,8 @@ def pull(
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
     partial = target.with_name(f"{target.name}.partial")
+    # What an earlier try left would be given back as if it were whole where the hub can't be reached.
+    shutil.rmtree(partial, ignore_errors=True)
     with waiting(f"fetching {name}…"):
         try:
             snapshot_download(name, revision=revision, local_dir=partial, allow_patterns=list(WANTED_FILES))

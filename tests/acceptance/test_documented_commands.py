@@ -24,6 +24,7 @@ ELSEWHERE = {
     "footnote serve": "runs until it is stopped: test_cli.py",
     "footnote mcp": "talks to a client over stdin: test_mcp.py",
     "footnote eval": "takes a test set: test_eval_retrieval.py",
+    "footnote models": "fetches from a hub: test_models_pull.py",
     "footnote reindex": "takes another embedder: test_reindex.py",
     "llama-server": "somebody else's server",
     "vllm": "somebody else's server, and a GPU",
