@@ -106,7 +106,9 @@ def _query_terms(tokens: Iterable[re.Match[str]], stemmers: Sequence[str], dropp
             continue
         for word in _words(token["word"]):
             if word.lower() not in dropped and len(word) <= MAX_TERM_CHARS:
-                yield tuple(dict.fromkeys(stem for stemmer in stemmers for stem in _analyzer(stemmer).analyze(word)))
+                stems = dict.fromkeys(stem for stemmer in stemmers for stem in _analyzer(stemmer).analyze(word) if stem)
+                if stems:
+                    yield tuple(stems)
         yield from ((name,) for name in _identifiers(token["word"]))
 
 
@@ -147,7 +149,7 @@ def _identifiers(token: str) -> list[str]:
 def _analyzer(stemmer: str) -> tantivy.TextAnalyzer:
     """Lower-case, stem, then fold accents, which some stemmers go by. Words of a language without a stemmer stay whole."""
     builder = tantivy.TextAnalyzerBuilder(tantivy.Tokenizer.whitespace())
-    builder = builder.filter(tantivy.Filter.remove_long(MAX_TERM_CHARS)).filter(tantivy.Filter.lowercase())
+    builder = builder.filter(tantivy.Filter.remove_long(4 * MAX_TERM_CHARS + 1)).filter(tantivy.Filter.lowercase())  # bytes
     if stemmer:
         builder = builder.filter(tantivy.Filter.stemmer(stemmer))
     return builder.filter(tantivy.Filter.ascii_fold()).build()

@@ -40,7 +40,8 @@ class TantivyIndex:
         builder.add_text_field("language", tokenizer_name="raw", index_option="basic", fast=True)
         self._schema = builder.build()
         self._index = tantivy.Index(self._schema, path=str(path))
-        (path / _VERSION_FILE).write_text(f"{ANALYSIS_VERSION}\n")
+        if not (path / _VERSION_FILE).is_file():
+            (path / _VERSION_FILE).write_text(f"{ANALYSIS_VERSION}\n")
         self._index.config_reader(reload_policy="manual")
         self._writer = self._new_writer()
         self._lock = threading.Lock()

@@ -32,6 +32,14 @@ def test_terms_of_a_page(text: str, held: set[str]) -> None:
     assert held <= set(page_terms(text, "en"))
 
 
+@pytest.mark.parametrize("letter", ["w", "щ", "ß", "𝔴", "ⵣ", "ä"])
+def test_a_word_of_the_greatest_length_is_found_in_any_script(letter: str) -> None:
+    word = letter * MAX_TERM_CHARS
+    [alternatives] = terms(word, "en", "ru")
+    assert set(alternatives) & set(page_terms(word, "ru"))
+    assert terms(letter * (MAX_TERM_CHARS + 1)) == []
+
+
 def test_hyphens_and_underscores_alone_make_no_identifier() -> None:
     assert set(page_terms("well-known __ _x- - a_ ---", "en")) == {"well", "known", "x", "a"}
 
