@@ -155,8 +155,11 @@ class MortalService(ServiceProcess):
         self.begin()
         self.ready()
 
+    def signal(self, number: signal.Signals) -> None:
+        os.kill(self.pid, number)
+
     def stop(self) -> int:
-        os.kill(self.pid, signal.SIGTERM)
+        self.signal(signal.SIGTERM)
         return self.wait(timeout_s=60)
 
     def kill(self) -> None:
