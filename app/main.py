@@ -21,6 +21,7 @@ from app.routes import ask, citations, health, ingest, jobs, keys, mcp, openai, 
 from app.routes.gate import Gate
 from app.routes.origins import OriginCheck
 from app.state import Readiness, open_service
+from app.warming import warming
 from app.web_bundle import load_bundle
 from corpus.settings import ServerSettings, Settings
 
@@ -107,12 +108,11 @@ async def _run(
                 readiness.degraded.append("no API keys (server.api_keys is off): whoever reaches the service may use all of it")
             if service.model is None:
                 readiness.degraded.append("no language model: answers are quotes")
-            elif lack := await service.model.lacks():
-                readiness.degraded.append(lack)
             readiness.state = "ready"
             readiness.report("ready")
             readiness.settled.set()
-            await ending.wait()
+            async with warming(service, readiness):
+                await ending.wait()
     except Exception as exc:  # one of the two outermost loops: whatever stops a start must end the process with its reason
         readiness.state, readiness.stage, readiness.error = "failed", str(exc), exc
         readiness.settled.set()

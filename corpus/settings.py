@@ -245,6 +245,10 @@ class LlmSettings(Section):
     threads: int = Field(0, ge=0, le=256, description="Inference threads; 0 takes one per physical core.")
     gpu_layers: int = Field(-1, ge=-1, description="Layers offloaded to a GPU where llama.cpp was built with one; -1 = all.")
     max_answer_tokens: int = Field(96, ge=8, le=4096, description="Longest text the model may write.")
+    warm_up: bool = Field(
+        True,
+        description="After the start, compute in the background what all prompts begin with: first answers come sooner.",
+    )
     request_deadline_s: float = Field(60.0, gt=0, le=3600, description="Longest time one answer may take in all.")
 
     @model_validator(mode="after")

@@ -91,6 +91,8 @@ class FakeModel:
     ) -> None:
         self.facts = ModelFacts("scripted", "none", "cpu", "none", context_tokens, style)
         self.prompts: list[str] = []
+        self.warmed: list[str] = []
+        self.lack: str | None = None
         self.cancelled = 0
         self.closed = False
         self._script = list(script or ("",))
@@ -106,8 +108,13 @@ class FakeModel:
         """From the next call on."""
         self._script = list(script)
 
+    async def warm(self, beginning: str) -> None:
+        self.warmed.append(beginning)
+
     async def lacks(self) -> str | None:
-        return None
+        if self.lack == "silence":
+            await asyncio.Event().wait()
+        return self.lack
 
     def count_tokens(self, text: str) -> int:
         return len(_pieces(text)) + 1

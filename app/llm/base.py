@@ -51,6 +51,11 @@ class LanguageModel(Protocol):
         """
         ...
 
+    async def warm(self, beginning: str) -> None:
+        """Compute what all prompts begin with beforehand, where that makes the first answers faster. Takes its turn like an
+        answer, and may be cancelled."""
+        ...
+
     async def lacks(self) -> str | None:
         """What keeps it from answering now, for people; None if nothing is known to."""
         ...

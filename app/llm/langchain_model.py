@@ -68,6 +68,9 @@ class LangChainModel:
             ) from exc
         return cls(model=model, settings=settings)
 
+    async def warm(self, beginning: str) -> None:
+        """Nothing: servers cache for themselves, and asking may cost."""
+
     async def lacks(self) -> str | None:
         return None  # providers differ in how one asks, and asking may cost
 

@@ -9,6 +9,7 @@ import secrets
 import shutil
 import threading
 from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
 from pathlib import Path
 from typing import Any, Literal
 
@@ -57,6 +58,7 @@ class LlamaCppModel:
 
     def __init__(self, *, server: Any, facts: ModelFacts, settings: LlmSettings) -> None:
         self._server = server
+        self._slots = settings.slots
         self._admission = Admission(slots=settings.slots, queue_limit=settings.queue_limit)
         self.facts = facts
 
@@ -105,6 +107,13 @@ class LlamaCppModel:
         )
         return cls(server=server, facts=facts, settings=settings)
 
+    async def warm(self, beginning: str) -> None:
+        """Each slot has a cache of its own."""
+        for slot in range(self._slots):
+            async with aclosing(self._generate(beginning, max_tokens=1, stop=(), slot=slot)) as pieces:
+                async for _ in pieces:
+                    pass
+
     async def lacks(self) -> str | None:
         return None  # it is loaded, or the service doesn't start
 
@@ -112,6 +121,15 @@ class LlamaCppModel:
         return most_tokens(text)
 
     async def generate(self, prompt: str, *, max_tokens: int, stop: Sequence[str] = ()) -> AsyncGenerator[Piece]:
+        async with aclosing(self._generate(prompt, max_tokens=max_tokens, stop=stop)) as pieces:
+            async for piece in pieces:
+                yield piece
+
+    async def _generate(
+        self, prompt: str, *, max_tokens: int, stop: Sequence[str], slot: int | None = None
+    ) -> AsyncGenerator[Piece]:
+        """``slot``: which; None leaves it to llama.cpp, which takes the one whose cache fits best."""
+        chosen = {} if slot is None else {"id_slot": slot}
         async with self._admission.slot():
             loop = asyncio.get_running_loop()
             pieces: asyncio.Queue[Any] = asyncio.Queue()
@@ -124,7 +142,7 @@ class LlamaCppModel:
                 return cancelled.is_set()
 
             def run() -> None:
-                self._complete(prompt, max_tokens=max_tokens, stop=stop, on_chunk=on_chunk)
+                self._complete(prompt, max_tokens=max_tokens, stop=stop, on_chunk=on_chunk, **chosen)
 
             worker = asyncio.ensure_future(asyncio.to_thread(run))
             worker.add_done_callback(lambda _: pieces.put_nowait(_END))
@@ -139,8 +157,8 @@ class LlamaCppModel:
                 # The slot must be free again before it is given to the next one.
                 await asyncio.shield(asyncio.wait([worker]))
 
-    def _complete(self, prompt: str, *, max_tokens: int, stop: Sequence[str], on_chunk: Any) -> None:
-        request: dict[str, Any] = {
+    def _complete(self, prompt: str, *, max_tokens: int, stop: Sequence[str], on_chunk: Any, **chosen: int) -> None:
+        request: dict[str, Any] = chosen | {
             "max_tokens": max_tokens,
             "temperature": 0.0,
             "stream": True,

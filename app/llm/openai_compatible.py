@@ -50,6 +50,9 @@ class OpenAiModel:
             style="completion" if settings.style == "completion" else "chat",
         )
 
+    async def warm(self, beginning: str) -> None:
+        """Nothing: servers cache for themselves, and asking may cost."""
+
     async def lacks(self) -> str | None:
         """What keeps the server from answering, as far as its list of models tells; None if nothing is known to."""
         try:

@@ -31,6 +31,9 @@ class StoppableModel:
         finally:
             told.cancel()
 
+    async def warm(self, beginning: str) -> None:
+        await self._model.warm(beginning)
+
     async def lacks(self) -> str | None:
         return await self._model.lacks()
 

@@ -12,6 +12,7 @@ import logging
 import re
 import threading
 from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +55,12 @@ class TransformersModel:
         Raises: as ``transformers_loading.load``.
         """
         return cls(loaded=load(settings, models_dir=models_dir), settings=settings)
+
+    async def warm(self, beginning: str) -> None:
+        """Kernels are loaded at the first batch; where all layers see the whole text, whole pages of it are kept for others."""
+        async with aclosing(self.generate(beginning, max_tokens=1)) as pieces:
+            async for _ in pieces:
+                pass
 
     async def lacks(self) -> str | None:
         return f"the language model broke and starts again at the next answer: {self._failure}" if self._failure else None

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import asdict
 
 from fastapi import APIRouter, Request, Response
 
+from app.llm.base import LanguageModel
 from app.schemas import Health, ReadinessBody
 from app.state import Readiness
 
 router = APIRouter(tags=["health"])
+
+MODEL_TIMEOUT_S = 2.0
 
 
 @router.get("/healthz")
@@ -27,8 +31,10 @@ async def readyz(request: Request, response: Response) -> ReadinessBody:
         response.status_code = 503
         return body
     counts = await service.pages.counts()
+    lack = await _lack_of(service.model) if service.model else None
     return body.model_copy(
         update={
+            "degraded": readiness.degraded + ([lack] if lack else []),
             "embedder": service.corpus.embedder.stamp.name,
             "reranker": service.reranker.name if service.reranker else None,
             "model": asdict(service.model.facts) if service.model else None,
@@ -36,3 +42,12 @@ async def readyz(request: Request, response: Response) -> ReadinessBody:
             "chunks": counts["chunks"],
         }
     )
+
+
+async def _lack_of(model: LanguageModel) -> str | None:
+    """Asked each time: a server that was down comes back, and one that was up goes."""
+    try:
+        async with asyncio.timeout(MODEL_TIMEOUT_S):
+            return await model.lacks()
+    except TimeoutError:
+        return f"the language model doesn't tell within {MODEL_TIMEOUT_S:g} s whether it can answer"

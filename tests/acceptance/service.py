@@ -27,6 +27,7 @@ class ServiceProcess:
             "FOOTNOTE_INGEST__ALLOW_PRIVATE_HOSTS": "127.0.0.1",
             "FOOTNOTE_INGEST__DELAY_S": "0",
             "FOOTNOTE_SERVER__PORT": "0",
+            "FOOTNOTE_LLM__WARM_UP": "false",  # most services here are asked little
             "OMP_WAIT_POLICY": "PASSIVE",
             **(settings or {}),
         }

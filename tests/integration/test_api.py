@@ -21,6 +21,7 @@ from sqlalchemy import insert, update
 from typer.testing import CliRunner
 
 from app.main import create_app
+from app.prompts import common_beginning
 from app.state import Readiness
 from corpus.database import AliasRow, JobRow, PageSourceRow, UrlRow
 from corpus.errors import StartupError
@@ -95,6 +96,22 @@ def test_health_and_readiness(api: Running) -> None:
     assert "answer.abstain_below is as measured for all-MiniLM-L6-v2, not for bag-of-words" in note
     assert body["model"]["name"] == "scripted"
     assert (body["pages"] >= 2, body["chunks"] >= 2) == (True, True)
+
+
+@pytest.mark.parametrize(("lack", "told"), [("it is gone", "it is gone"), ("silence", "doesn't tell")])
+def test_what_the_model_lacks_is_told_while_it_lacks_it(api: Running, lack: str, told: str) -> None:
+    api.model.lack = lack
+    ready = api.http.get("/readyz")
+    api.model.lack = None
+    assert ready.status_code == 200  # questions are answered, with quotes
+    assert told in ready.json()["degraded"][-1]
+    assert api.http.get("/readyz").json()["degraded"] == []
+
+
+def test_the_model_is_warmed_up_with_what_all_prompts_begin_with(api: Running) -> None:
+    until(lambda: api.model.warmed)
+    assert api.model.warmed == [common_beginning("completion")]
+    until(lambda: api.http.get("/readyz").json()["stage"] == "ready")
 
 
 # Search

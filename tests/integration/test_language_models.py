@@ -21,7 +21,7 @@ from app.llm.langchain_model import LangChainModel
 from app.llm.llamacpp import CPU_BATCH_TOKENS, LlamaCppModel, find_model
 from app.llm.openai_compatible import OpenAiModel
 from app.llm.transformers_model import TransformersModel
-from app.prompts import completion_prompt
+from app.prompts import common_beginning, completion_prompt
 from corpus.errors import InvalidInput, ModelMissing, Overloaded, StartupError, StorageFull, Unavailable
 from corpus.settings import LlmSettings
 from corpus.weights import GEMMA
@@ -429,6 +429,36 @@ async def test_a_prefill_is_broken_off_when_nobody_waits_for_it(gguf: Path, monk
     assert model._admission.running == 0
     assert await pieces(model, COUNTING)
     await model.close()
+
+
+async def test_warming_up_computes_what_prompts_begin_with_in_each_slot(gguf: Path) -> None:
+    model = LlamaCppModel.load(path=gguf, settings=LlmSettings(threads=1, slots=2, queue_limit=0, context_tokens=1024))
+    beginning = common_beginning("completion")
+    await model.warm(beginning)
+    assert model._admission.running == 0
+    cached: list[int] = []
+
+    def note(chunk: dict[str, Any]) -> bool:
+        cached.extend([chunk["timings"]["cache_n"]] if "timings" in chunk else [])
+        return False
+
+    for slot in range(2):
+        prompt = completion_prompt(f"What is {slot}?", ["Numbers\nA number counts."])
+        assert prompt.startswith(beginning)
+        await asyncio.to_thread(
+            lambda prompt=prompt, slot=slot: model._complete(prompt, max_tokens=1, stop=[], on_chunk=note, id_slot=slot)
+        )
+    counts = [count for count in cached if count]
+    assert len(counts) >= 2
+    assert min(counts) > 200
+    await model.close()
+
+
+async def test_warming_up_changes_nothing_for_who_comes_next(model: Model) -> None:
+    before = await pieces(model, COUNTING)
+    await model.warm("one, two,")
+    assert model._admission.running == 0
+    assert await pieces(model, COUNTING) == before
 
 
 async def test_a_whole_answer_prompt_is_answered(gguf: Path) -> None:
