@@ -159,6 +159,6 @@ def test_an_index_made_otherwise_is_refused_and_stays_whole(service: MortalServi
     service.stop()
     said = refused_start({"FOOTNOTE_INDEX__CHUNK_MAX_TOKENS": "100", "FOOTNOTE_DATA_DIR": str(service.data_dir)})
     assert "chunker.max_tokens was 200, is now 100" in said
-    assert "empty data_dir" in said
+    assert "footnote reindex" in said
     service.start()
     assert service.post("/v1/search", {"query": "ferry"})["hits"]
