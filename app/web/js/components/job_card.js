@@ -12,6 +12,7 @@ const STATES = {
   queued: "Waiting", running: "At work", paused: "Paused", succeeded: "Done", failed: "Failed", cancelled: "Cancelled",
 };
 const VERBS = { pause: "Pause", resume: "Resume", cancel: "Cancel", retry: "Retry failures" };
+const ASKS_AGAIN_AFTER_MS = 1000;
 const FINAL = new Set(["succeeded", "failed", "cancelled"]);
 const MODES = { page: "Page", sitemap: "Sitemap", crawl: "Crawl" };
 
@@ -59,10 +60,14 @@ export class JobCard {
     this.outcomes.changed(job);
   }
 
-  /** Follow the job until it has ended; gives its last status. */
+  /** Follow the job until it has ended; gives its last status. A stream that ends before, as a service's stop ends all, is
+   *  asked for again. */
   async follow(signal) {
-    for await (const { data } of api.watchJob(this.job.id, signal)) this.update(data);
-    return this.job;
+    for (;;) {
+      for await (const { data } of api.watchJob(this.job.id, signal)) this.update(data);
+      if (isFinal(this.job)) return this.job;
+      await new Promise((resolve) => { setTimeout(resolve, ASKS_AGAIN_AFTER_MS); });
+    }
   }
 
   offer(verbs, failed) {

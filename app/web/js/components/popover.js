@@ -27,7 +27,15 @@ export function attachPopover(opener, make) {
       isClosing = true; // the focus comes back to the button now, which is no reason to open again
       setTimeout(() => { isClosing = false; });
     });
-    popover.addEventListener("toggle", (event) => { if (event.newState === "open") place(popover, opener); });
+    const follow = () => place(popover, opener);
+    popover.addEventListener("toggle", (event) => {
+      if (event.newState === "open") {
+        follow();
+        addEventListener("scroll", follow, { passive: true });
+      } else {
+        removeEventListener("scroll", follow);
+      }
+    });
     return popover;
   };
   const isOpen = () => popover?.matches(":popover-open") ?? false;

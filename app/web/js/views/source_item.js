@@ -7,7 +7,7 @@ import { isFinal, JobCard, scopeOf } from "../components/job_card.js";
 import { problemBox } from "../components/problem.js";
 import { button, freshId, h, select, show } from "../dom.js";
 import { count, every, relative, words } from "../format.js";
-import { viewLink } from "../links.js";
+import { safeUrl, viewLink } from "../links.js";
 
 const SCHEDULES = [["", "not repeated"], ["43200", "every 12 hours"], ["86400", "every day"], ["604800", "every week"]];
 
@@ -47,11 +47,18 @@ export function sourceItem(source, { onChanged, onStarted, onRevived }) {
     h("p", { class: "tally" }, factsOf(source)),
     trouble,
     h("div", { class: "actions" },
-      viewLink("pages", { collection: source.collection, prefix: source.mode === "sitemap" ? "" : source.spec.urls[0] }, described, "Pages"),
+      viewLink("pages", { collection: source.collection, prefix: prefixOf(source) }, described, "Pages"),
       button("Run again", run, described),
       schedule,
       button("Delete…", remove, { ...described, class: "quiet" })),
     source.last_job && isFinal(source.last_job) && lastRun(source.last_job.id, onRevived));
+}
+
+/** What all addresses of a source begin with, where that can be said: a crawl stays in the folder of its one start page. */
+function prefixOf({ mode, spec }) {
+  const url = spec.urls.length === 1 ? safeUrl(spec.urls[0]) : null;
+  if (url === null || mode === "sitemap") return "";
+  return mode === "crawl" ? new URL(".", url).href : url;
 }
 
 function factsOf({ collection, pages, last_job: last, next_at: next, every_s: seconds }) {
@@ -80,7 +87,10 @@ function lastRun(jobId, onRevived) {
   const load = async () => {
     try {
       const card = new JobCard(await api.job(jobId));
-      card.onRevived = () => onRevived(card.job);
+      card.onRevived = () => {
+        show(place, h("p", { class: "hint" }, "At work again: see above."));
+        onRevived(card.job);
+      };
       show(place, card.element);
     } catch (error) {
       show(place, problemBox(error, load));

@@ -56,7 +56,7 @@ class SourcesView {
       h("summary", {}, `Earlier jobs (${jobs.length})`),
       jobs.map((job) => {
         const card = new JobCard(job);
-        card.onRevived = () => this.follow(card.job);
+        card.onRevived = () => { card.element.remove(); this.follow(card.job); };
         card.element.querySelector("header").append(h("span", { class: "hint" }, dateTime(job.finished_at)));
         return card.element;
       })));
