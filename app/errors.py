@@ -37,7 +37,7 @@ def install_error_handlers(app: FastAPI) -> None:
     app.add_exception_handler(FootnoteError, _footnote_error)
     app.add_exception_handler(RequestValidationError, _validation_error)
     app.add_exception_handler(HTTPException, _http_error)
-    app.add_exception_handler(Exception, _unexpected_error)
+    app.add_exception_handler(Exception, unexpected_error)
 
 
 def refusal(
@@ -91,7 +91,7 @@ async def _http_error(request: Request, exc: Exception) -> JSONResponse:
     return refusal(request.scope, status=exc.status_code, code=code, message=str(exc.detail), headers=headers)
 
 
-async def _unexpected_error(request: Request, exc: Exception) -> JSONResponse:
+async def unexpected_error(request: Request, exc: Exception) -> JSONResponse:
     if is_disk_full(exc):
         return await _footnote_error(request, StorageFull("The disk is full. Free some space and try again; nothing was lost."))
     log.error("unexpected error on %s %s", request.method, request.url.path, exc_info=exc)

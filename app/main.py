@@ -18,6 +18,7 @@ from app.callers import listens_on_loopback
 from app.companions import Companion
 from app.errors import BodyLimit, install_error_handlers
 from app.routes import ask, citations, health, ingest, jobs, keys, mcp, openai, pages, reindex, search, sources, verify, web
+from app.routes.envelope import Envelope
 from app.routes.gate import Gate
 from app.routes.origins import OriginCheck
 from app.state import Readiness, open_service
@@ -74,6 +75,7 @@ def create_app(
     app.add_middleware(OriginCheck, allowed=origins)
     # A page that a name of its own resolves to this address (DNS rebinding) must not speak to us in its visitor's browser.
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=allowed_hosts(settings.server))
+    app.add_middleware(Envelope)
     install_error_handlers(app)
     for routes in (ask, openai, citations, search, ingest, jobs, sources, pages, keys, verify, reindex, health, web):
         app.include_router(routes.router)

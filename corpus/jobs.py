@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -266,7 +266,7 @@ class Jobs:
             rows = (await connection.execute(statement.order_by(UrlRow.seq).limit(limit))).all()
         return [(row.seq, Failure(row.job_id, row.source_id, _outcome(row))) for row in rows]
 
-    async def watch(self, job_id: str, *, until: asyncio.Event | None = None) -> AsyncIterator[JobStatus]:
+    async def watch(self, job_id: str, *, until: asyncio.Event | None = None) -> AsyncGenerator[JobStatus]:
         """The job's status now and after every change, until it has ended or ``until`` is set. Raises: NotFound."""
         last: JobStatus | None = None
         until = until or asyncio.Event()

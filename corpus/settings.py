@@ -63,6 +63,10 @@ class ServerSettings(Section):
     requests_per_minute_per_address: int = Field(
         1200, ge=0, description="Requests that one address may make a minute where keys are needed; 0 sets no limit."
     )
+    receive_timeout_s: float = Field(60.0, gt=0, le=3600, description="Longest time a request may take to arrive whole.")
+    send_timeout_s: float = Field(
+        30.0, gt=0, le=3600, description="Longest time a client may stop reading an answer before its connection is ended."
+    )
     max_requests: int = Field(256, ge=1, description="Requests served at once; more are refused with 503.")
     max_body_bytes: int = Field(1_000_000, ge=1_000, description="Largest request body accepted.")
     shutdown_grace_s: float = Field(

@@ -8,6 +8,7 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import uvicorn
 
@@ -15,8 +16,9 @@ from app.main import create_app
 from app.state import Readiness
 from corpus.datadir import DataDirectory
 from corpus.errors import StartupError
-from corpus.settings import Settings
+from corpus.settings import ServerSettings, Settings
 from footnote.draining import DrainingServer
+from footnote.slow_clients import impatient
 from ingest.worker import worker_for
 
 log = logging.getLogger(__name__)
@@ -34,16 +36,9 @@ class EmbeddedService:
         app = create_app(
             settings, companions=[worker_for] if with_worker else [], on_failed_start=self.stop, readiness=self.readiness
         )
-        config = uvicorn.Config(
-            app,
-            log_config=None,
-            access_log=False,
-            timeout_graceful_shutdown=AFTER_DRAINING_S,
-            server_header=False,
-            proxy_headers=bool(settings.server.trusted_proxies),
-            forwarded_allow_ips=settings.server.trusted_proxies,
+        self._server = DrainingServer(
+            server_config(app, settings.server), readiness=self.readiness, grace_s=settings.server.shutdown_grace_s
         )
-        self._server = DrainingServer(config, readiness=self.readiness, grace_s=settings.server.shutdown_grace_s)
 
     def bind(self) -> str:
         """Take the port, before anything slow begins; gives the service's URL.
@@ -77,6 +72,21 @@ class EmbeddedService:
 
     def stop(self) -> None:
         self._server.should_exit = True
+
+
+def server_config(app: Any, server: ServerSettings) -> uvicorn.Config:
+    """How the web server is run, wherever it listens."""
+    return uvicorn.Config(
+        app,
+        http=impatient(receive_s=server.receive_timeout_s, send_s=server.send_timeout_s),
+        ws="none",
+        log_config=None,
+        access_log=False,
+        timeout_graceful_shutdown=AFTER_DRAINING_S,
+        server_header=False,
+        proxy_headers=bool(server.trusted_proxies),
+        forwarded_allow_ips=server.trusted_proxies,
+    )
 
 
 def serve(settings: Settings, *, on_bound: Callable[[str], None] = lambda url: None) -> None:

@@ -7,6 +7,7 @@ import os
 import sys
 import time
 
+from app.request_id import request_id
 from footnote.terminal import clean
 
 # These tell at INFO what only their own developers ask for.
@@ -33,7 +34,7 @@ CHATTY = (
 
 
 class OneLineFormatter(logging.Formatter):
-    """``2026-11-21T23:50:37.123Z INFO app.state: ready``.
+    """``2026-11-21T23:50:37.123Z INFO app.state: ready``; within a request, its id in brackets stands behind the name.
 
     A message often quotes what strangers wrote (URLs, titles, server errors): it can neither end its line and forge the
     next record nor drive the terminal. A traceback follows on lines of its own, indented.
@@ -42,9 +43,11 @@ class OneLineFormatter(logging.Formatter):
     converter = staticmethod(time.gmtime)
 
     def __init__(self) -> None:
-        super().__init__("%(asctime)s.%(msecs)03dZ %(levelname)s %(name)s: %(message)s", datefmt="%Y-%m-%dT%H:%M:%S")
+        super().__init__("%(asctime)s.%(msecs)03dZ %(levelname)s %(name)s%(request)s: %(message)s", datefmt="%Y-%m-%dT%H:%M:%S")
 
     def formatMessage(self, record: logging.LogRecord) -> str:
+        id = request_id.get()
+        record.request = f" [{id}]" if id else ""
         return clean(super().formatMessage(record))
 
     def formatException(self, ei: object) -> str:

@@ -20,6 +20,7 @@ import uvicorn
 from app.main import create_app
 from app.state import Readiness, Service
 from corpus.settings import Settings
+from footnote.embedded import server_config
 from tests.fakes import FakeEmbedder, FakeModel
 from tests.shelf import Shelf, ignore_flip
 
@@ -59,9 +60,7 @@ def running(settings: Settings, *, embedder: FakeEmbedder, queue: Path) -> Itera
     shutil.copy(queue, settings.data_dir / "queue.sqlite")
     model, readiness = FakeModel(""), Readiness()
     listener = socket.create_server(("127.0.0.1", 0))
-    server = uvicorn.Server(
-        uvicorn.Config(create_app(settings, readiness=readiness), log_config=None, timeout_graceful_shutdown=2)
-    )
+    server = uvicorn.Server(server_config(create_app(settings, readiness=readiness), settings.server))
     loops: list[asyncio.AbstractEventLoop] = []
 
     async def serve() -> None:

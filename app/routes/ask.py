@@ -10,9 +10,9 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import StreamingResponse
 
 from app.answering import Answer, AnswerEvent, Draft, Retrieved
-from app.routes.asking import CLIENT_CLOSED_REQUEST, query_for, unless_gone, whole_answer
+from app.routes.asking import CLIENT_CLOSED_REQUEST, paced, query_for, unless_gone, whole_answer
 from app.routes.problems import problems
-from app.routes.sse import EVENT_STREAM, HEADERS, event, failure_event
+from app.routes.sse import EVENT_STREAM, HEADERS, KEEP_ALIVE, KEEP_ALIVE_S, event, failure_event
 from app.schemas import AskRequest, AskResponse, HitBody
 from app.state import Querying, Service
 from corpus.errors import FootnoteError
@@ -41,9 +41,10 @@ async def ask(body: AskRequest, service: Querying, request: Request) -> Any:
 
 async def _events(service: Service, query: SearchQuery, history: Sequence[str]) -> AsyncIterator[bytes]:
     try:
-        async with aclosing(service.answerer.ask(query, history=history)) as events:
+        asking = service.answerer.ask(query, history=history)
+        async with aclosing(paced(asking, silence_s=KEEP_ALIVE_S)) as events:
             async for one in events:
-                for encoded in _encode(one):
+                for encoded in [KEEP_ALIVE] if one is None else _encode(one):
                     yield encoded
     except FootnoteError as exc:  # the status line is long gone: the stream's last event says it
         yield failure_event(exc)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Sequence
+from collections.abc import AsyncGenerator, Coroutine, Sequence
 from contextlib import aclosing
 from typing import Any, TypeVar
 
@@ -60,7 +60,7 @@ async def unless_gone(request: Request, work: Coroutine[Any, Any, T]) -> T | Non
         await asyncio.wait([task])
 
 
-async def paced(source: AsyncGenerator[T], *, silence_s: float) -> AsyncIterator[T | None]:
+async def paced(source: AsyncGenerator[T], *, silence_s: float) -> AsyncGenerator[T | None]:
     """What ``source`` gives, and None whenever it has given nothing for so long. It is closed with this one."""
     async with aclosing(source):
         following: asyncio.Future[T] | None = None

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import StreamingResponse
 
 from app.job_schemas import JobBody, JobList, RetryRequest, UrlList, UrlOutcomeBody
+from app.routes.asking import paced
 from app.routes.problems import problems
-from app.routes.sse import EVENT_STREAM, HEADERS, event, failure_event
+from app.routes.sse import EVENT_STREAM, HEADERS, KEEP_ALIVE, KEEP_ALIVE_S, event, failure_event
 from app.state import Ingesting, Readiness, Service
 from corpus.errors import FootnoteError, Unavailable
 from corpus.model import UrlState
@@ -87,9 +89,14 @@ async def retry_job(job_id: str, service: Ingesting, body: RetryRequest | None =
 async def _events(service: Service, job_id: str, stopping: asyncio.Event) -> AsyncIterator[bytes]:
     is_final = False
     try:
-        async for status in service.jobs.watch(job_id, until=stopping):
-            is_final = status.state.is_final
-            yield event("done" if is_final else "progress", JobBody.of(status).model_dump(mode="json"))
+        watching = service.jobs.watch(job_id, until=stopping)
+        async with aclosing(paced(watching, silence_s=KEEP_ALIVE_S)) as statuses:
+            async for status in statuses:
+                if status is None:
+                    yield KEEP_ALIVE
+                    continue
+                is_final = status.state.is_final
+                yield event("done" if is_final else "progress", JobBody.of(status).model_dump(mode="json"))
         if not is_final:
             raise Unavailable("Footnote is stopping. The job goes on when it is back; ask for it again then.")
     except FootnoteError as exc:

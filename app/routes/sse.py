@@ -10,7 +10,8 @@ from fastapi.sse import format_sse_event
 from corpus.errors import FootnoteError
 
 EVENT_STREAM = "text/event-stream"
-KEEP_ALIVE = b": working\n\n"  # a comment, which readers pass over
+KEEP_ALIVE = b": working\n\n"  # a comment, which readers pass over and proxies don't; a client that is gone shows in it
+KEEP_ALIVE_S = 15.0
 HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 
 # No line breaks to the standard, but to clients that split lines as Python does.

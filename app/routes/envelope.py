@@ -1,0 +1,79 @@
+"""What every answer comes in, whatever gives it: a request id, the headers that keep browsers from harm, a line in the log."""
+
+from __future__ import annotations
+
+import logging
+import time
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from app.callers import is_open
+from app.errors import unexpected_error
+from app.request_id import HEADER, accepted, request_id
+
+log = logging.getLogger("app.access")
+
+# Each may be set otherwise by what answers, as the web page does.
+DEFAULTS = {
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+}
+
+
+class Envelope:
+    """The outermost of the middlewares, so that refusals and failures wear it too."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return await self._app(scope, receive, send)
+        id = accepted(Headers(scope=scope).get(HEADER))
+        status: int | None = None
+
+        async def send_sealed(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                headers = MutableHeaders(scope=message)
+                headers[HEADER] = id
+                for name, value in DEFAULTS.items():
+                    headers.setdefault(name, value)
+            await send(message)
+
+        token = request_id.set(id)
+        started = time.perf_counter()
+        try:
+            await self._app(scope, receive, send_sealed)
+        except Exception as exc:  # the outermost of a request: whatever goes wrong, its client is told in the usual shape
+            if status is not None:
+                raise
+            await (await unexpected_error(Request(scope), exc))(scope, receive, send_sealed)
+        finally:
+            _tell(scope, status, (time.perf_counter() - started) * 1000)
+            request_id.reset(token)
+
+
+def _tell(scope: Scope, status: int | None, elapsed_ms: float) -> None:
+    """One line, without query and body: they hold questions, and may hold more."""
+    path = scope["path"]
+    caller = scope.get("state", {}).get("caller")
+    address = scope["client"][0] if scope.get("client") else "-"
+    log.log(
+        logging.DEBUG if is_open(path) else logging.INFO,
+        "%s %s %s in %.0f ms (%s, key %s)",
+        scope["method"],
+        path,
+        status or "unanswered",
+        elapsed_ms,
+        address,
+        caller.name if caller else "-",
+    )
