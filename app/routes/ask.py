@@ -24,7 +24,7 @@ router = APIRouter(prefix="/v1", tags=["ask"])
 @router.post(
     "/ask",
     response_model=AskResponse,
-    responses={200: {"content": {EVENT_STREAM: {"schema": {"type": "string"}}}}, **problems(404, 422, 503)},
+    responses={200: {"content": {EVENT_STREAM: {}}}, **problems(404, 422, 503)},
 )
 async def ask(body: AskRequest, service: Querying, request: Request) -> Any:
     """Answer a question from the indexed pages.

@@ -55,7 +55,7 @@ _REFUSALS: dict[int | str, dict[str, Any]] = {status: {"model": ErrorBody} for s
 @router.post(
     "/chat/completions",
     response_model=ChatCompletion,
-    responses={200: {"content": {EVENT_STREAM: {"schema": {"type": "string"}}}}, **_REFUSALS},
+    responses={200: {"content": {EVENT_STREAM: {}}}, **_REFUSALS},
 )
 async def complete_chat(body: ChatRequest, service: Querying, request: Request) -> Any:
     """Answer the last message of the user from the indexed pages; the ones before it say what it is about.

@@ -8,6 +8,7 @@ from app.errors import PROBLEM
 from app.schemas import Problem
 
 _WORDS = {
+    400: "No JSON, or addressed to a host that is not this one",
     401: "No API key, or none that holds",
     403: "The API key lacks the scope, or a page of another origin asks",
     404: "No such page, job, source or collection",
@@ -21,4 +22,4 @@ _WORDS = {
 
 
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    return {s: {"description": _WORDS[s], "model": Problem, "content": {PROBLEM: {}}} for s in (401, 403, *statuses, 429)}
+    return {s: {"description": _WORDS[s], "model": Problem, "content": {PROBLEM: {}}} for s in (400, 401, 403, *statuses, 429)}

@@ -192,6 +192,8 @@ NEEDED = {
     "POST /v1/collections": "ingest",
     "DELETE /v1/collections/name": "admin",
     "/v1/verify": "admin",
+    "/v1/reindex": "admin",
+    "/v1/reindex/plan": "admin",
     "GET /v1/keys": "admin",
     "POST /v1/keys": "admin",
     "DELETE /v1/keys/key_id": "admin",
