@@ -21,7 +21,7 @@ from pydantic import ValidationError
 from app.companions import Companions
 from corpus.database import Database, utc_now
 from corpus.embedding import Embedder
-from corpus.errors import Conflict, FootnoteError, InvalidInput
+from corpus.errors import Conflict, FootnoteError, InvalidInput, ModelMissing
 from corpus.generations import GenerationWriter
 from corpus.index_facts import MADE_WITH, made_with
 from corpus.opening import Corpus, load_embedder
@@ -82,13 +82,13 @@ class Reindexing:
         self._task: asyncio.Task[None] | None = None
 
     async def plan(self, wanted: dict[str, Any]) -> Plan:
-        """What a reindex with these settings would do. Raises: InvalidInput, ModelMissing."""
+        """What a reindex with these settings would do. Raises: InvalidInput."""
         return await (await self._reindexer(self._target(wanted))).plan()
 
     async def start(self, wanted: dict[str, Any], *, anyway: bool = False) -> None:
         """Begin, or take up what was broken off.
 
-        Raises: Conflict while one is running, or if there is nothing to do; InvalidInput; ModelMissing; StorageFull.
+        Raises: Conflict while one is running, or if there is nothing to do; InvalidInput; StorageFull.
         """
         async with self._starting:
             if self._task is not None and not self._task.done():
@@ -135,9 +135,12 @@ class Reindexing:
         now = self._corpus.settings.index
         same = all(getattr(now, name) == getattr(target, name) for name in ("embedder", "query_prompt", "passage_prompt"))
         models_dir = self._corpus.directory.models
-        embedder: Embedder = (
-            self._corpus.embedder if same else await asyncio.to_thread(load_embedder, target, models_dir=models_dir)
-        )
+        try:
+            embedder: Embedder = (
+                self._corpus.embedder if same else await asyncio.to_thread(load_embedder, target, models_dir=models_dir)
+            )
+        except ModelMissing as exc:  # it stops a start, but here somebody only asked for it
+            raise InvalidInput(exc.message) from exc
         return Reindexer(
             database=self._database,
             directory=self._corpus.directory,

@@ -54,8 +54,8 @@ def reindex(
     by Ctrl-C or a crash, it is taken up again by the same command. What isn't named here is as your settings say, and else
     as it is.
     """
-    wanted = _wanted(embedder, chunk_max_tokens)
     service = chosen_url(ctx, url)
+    wanted = _named(embedder, chunk_max_tokens, configured=service is None)
     settings = None if service else _settings_if_none_runs()
     if settings is not None:
         _offline(settings, wanted, dry_run=dry_run, anyway=anyway, abandon=abandon, as_json=as_json)
@@ -74,18 +74,18 @@ def reindex(
             _follow(client.reindex_status, status, as_json=as_json)
 
 
-def _wanted(embedder: str | None, chunk_max_tokens: int | None) -> dict[str, Any]:
-    """What this machine's settings name, over it what the command line names. Folders by their whole path, for a service may
-    work elsewhere."""
+def _named(embedder: str | None, chunk_max_tokens: int | None, *, configured: bool) -> dict[str, Any]:
+    """What the command line names, and, with ``configured``, beneath it what this machine's settings do. Folders by their whole
+    path, for the service that runs here may work elsewhere."""
     from corpus.index_facts import MADE_WITH
     from corpus.settings import load_settings
 
-    configured = load_settings().index
-    wanted = {name: getattr(configured, name) for name in MADE_WITH if name in configured.model_fields_set}
+    index = load_settings().index
+    wanted = {name: getattr(index, name) for name in MADE_WITH if configured and name in index.model_fields_set}
     wanted |= {"embedder": embedder} if embedder else {}
     wanted |= {"chunk_max_tokens": chunk_max_tokens} if chunk_max_tokens else {}
     folder = Path(wanted.get("embedder", "")).expanduser()
-    if "embedder" in wanted and folder.is_dir():
+    if configured and "embedder" in wanted and folder.is_dir():
         wanted["embedder"] = str(folder.absolute())
     return wanted
 
