@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,7 +14,7 @@ from typing import Any
 from lxml import html
 
 from tests.acceptance.changing_site import ChangingSite
-from tests.acceptance.sites import UNPACK, UNPACKED
+from tests.acceptance.sites import UNPACKED, unpack
 
 PACKAGES = ("python3.11-doc", "postgresql-doc-15")
 BEGINNING_CHARS = 700  # of a page's text: the embedder makes some 25 chunks a second on two cores
@@ -75,10 +74,7 @@ class LargeSite:
 def documentation(count: int) -> LargeSite | None:
     """The smallest pages of Debian's documentation of Python and PostgreSQL, the longer ones cut to their beginnings. None
     where it can't be had."""
-    if not UNPACK.is_file():
-        return None
-    done = subprocess.run(["bash", str(UNPACK), str(UNPACKED), *PACKAGES], capture_output=True, text=True, timeout=300)
-    if done.returncode:
+    if unpack(*PACKAGES) is None:
         return None
     files = [file for package in PACKAGES for file in (UNPACKED / package).rglob("*.html") if not file.is_symlink()]
     files.sort(key=lambda file: (file.stat().st_size, file))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import subprocess
+import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -30,14 +32,22 @@ class Site:
     pages: tuple[str, ...]
 
 
-def python_documentation() -> Site | None:
-    """A part of Python's documentation, about 65 pages; None where it can't be had."""
+def unpack(*packages: str) -> str | None:
+    """What the script that unpacks says; None where it isn't, or can't. Test processes wait for each other."""
     if not UNPACK.is_file():
         return None
-    done = subprocess.run(["bash", str(UNPACK), str(UNPACKED), "python3.11-doc"], capture_output=True, text=True, timeout=300)
-    if done.returncode:
+    with Path(tempfile.gettempdir(), "footnote-tests-unpack.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        done = subprocess.run(["bash", str(UNPACK), str(UNPACKED), *packages], capture_output=True, text=True, timeout=300)
+    return None if done.returncode else done.stdout
+
+
+def python_documentation() -> Site | None:
+    """A part of Python's documentation, about 65 pages; None where it can't be had."""
+    said = unpack("python3.11-doc")
+    if said is None:
         return None
-    root = Path(done.stdout.split()[1])
+    root = Path(said.split()[1])
     library = "asyncio-task pathlib json sqlite3 argparse logging dataclasses functools itertools subprocess tempfile hashlib"
     return Site(
         name="Debian's python3.11-doc",
