@@ -16,13 +16,13 @@ from corpus.errors import InvalidInput, StartupError
 router = APIRouter(prefix="/v1", tags=["reindex"])
 
 
-@router.get("/reindex")
+@router.get("/reindex", responses=problems(503))
 async def get_reindex(service: Administering) -> ReindexBody:
     """How far the reindex is, or how the last one ended."""
     return ReindexBody(**asdict(service.reindexing.status))
 
 
-@router.post("/reindex/plan", responses=problems(422, 503))
+@router.post("/reindex/plan", responses=problems(422, 503, 507))
 async def plan_reindex(body: ReindexRequest, service: Administering) -> ReindexPlan:
     """What a reindex with these settings would do; changes nothing. Loads the embedder to know it."""
     with unfit_settings_refused():
