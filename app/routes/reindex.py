@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 
 from fastapi import APIRouter
@@ -11,7 +9,6 @@ from fastapi import APIRouter
 from app.routes.problems import problems
 from app.schemas import ReindexBody, ReindexPlan, ReindexRequest
 from app.state import Administering
-from corpus.errors import InvalidInput, StartupError
 
 router = APIRouter(prefix="/v1", tags=["reindex"])
 
@@ -25,16 +22,14 @@ async def get_reindex(service: Administering) -> ReindexBody:
 @router.post("/reindex/plan", responses=problems(422, 503, 507))
 async def plan_reindex(body: ReindexRequest, service: Administering) -> ReindexPlan:
     """What a reindex with these settings would do; changes nothing. Loads the embedder to know it."""
-    with unfit_settings_refused():
-        return ReindexPlan(**asdict(await service.reindexing.plan(body.wanted)))
+    return ReindexPlan(**asdict(await service.reindexing.plan(body.wanted)))
 
 
 @router.post("/reindex", status_code=202, responses=problems(409, 422, 503, 507))
 async def start_reindex(body: ReindexRequest, service: Administering) -> ReindexBody:
     """Begin a reindex, or take up one with the same settings that was broken off. Questions are answered from the old index
     until the new one is whole; then the service changes over between two requests."""
-    with unfit_settings_refused():
-        await service.reindexing.start(body.wanted, anyway=body.anyway)
+    await service.reindexing.start(body.wanted, anyway=body.anyway)
     return ReindexBody(**asdict(service.reindexing.status))
 
 
@@ -42,12 +37,3 @@ async def start_reindex(body: ReindexRequest, service: Administering) -> Reindex
 async def abandon_reindex(service: Administering) -> None:
     """Give up the reindex that is running or was broken off. The index in use is as it was."""
     await service.reindexing.abandon()
-
-
-@contextmanager
-def unfit_settings_refused() -> Iterator[None]:
-    """What would keep a service from starting is here only a request that names it: no such model, chunks too long for it."""
-    try:
-        yield
-    except StartupError as exc:
-        raise InvalidInput(exc.message) from exc
