@@ -7,6 +7,7 @@ only what the pages support is kept (``app/answering.py``).
 from __future__ import annotations
 
 import os
+import re
 import secrets
 from collections.abc import Callable, Sequence
 from typing import Literal
@@ -16,6 +17,12 @@ from corpus.model import Chunk
 
 MAX_HEADING_CHARS = 200
 WINDOW = 1  # sentences kept on either side of a piece of evidence
+
+# Zero-width and soft characters, directions, tag characters. The joiners U+200C and U+200D stay: scripts and emoji need them.
+_UNSEEN = re.compile("[\u00ad\u061c\u180e\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\U000e0000-\U000e007f]")
+_CONTROL_MARK = re.compile(
+    r"<\|[^|>\s]{1,40}\|>|</?(?:s|bos|eos|pad|unk|start_of_turn|end_of_turn)>|\[/?(?:INST|SYS)\]|<</?SYS>>"
+)
 
 # A base model learns the form from examples. They never change, so the prompt's beginning is computed once per slot.
 _EXAMPLES = """\
@@ -104,8 +111,14 @@ def _heading(chunk: Chunk) -> str:
 
 
 def _fenced(passages: Sequence[str], marker: str) -> str:
-    return "\n".join(f"<passage {marker}>\n{passage.replace(marker, '')}\n</passage {marker}>" for passage in passages)
+    return "\n".join(f"<passage {marker}>\n{harmless(passage).replace(marker, '')}\n</passage {marker}>" for passage in passages)
+
+
+def harmless(text: str) -> str:
+    """Foreign text without what only a model would see: characters that show nothing or turn the order round, and a model's own
+    control marks, which are broken with a space so that no tokenizer takes them for such."""
+    return _CONTROL_MARK.sub(lambda found: f"{found[0][0]} {found[0][1:]}", _UNSEEN.sub("", text))
 
 
 def _one_line(question: str) -> str:
-    return " ".join(question.split())
+    return " ".join(harmless(question).split())

@@ -68,6 +68,7 @@ def case_body(one: Asked) -> Body:
         "answerable": case.answerable,
         "state": answer.state.value,
         "confidence": answer.confidence,
+        "evidence_score": answer.evidence_score,
         "answer": answer.text,
         "quotes": [{"url": citation.url, "quote": citation.quote} for citation in answer.citations],
         "wanted": list(case.gold_sentences or case.answers)[:3],
