@@ -4,7 +4,6 @@ database is the truth and a single transaction must be able to change them all."
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, delete, insert, select, update
@@ -12,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from corpus.database import FactRow
 from corpus.settings import IndexSettings
+from corpus.weights import existing_folder
 
 INDEX = "index"
 REINDEX = "reindex"
@@ -59,7 +59,7 @@ def index_facts(connection: Connection) -> IndexFacts:
 def made_with(settings: IndexSettings) -> dict[str, Any]:
     """What is remembered of the settings. A folder is remembered by its whole path."""
     found = settings.model_dump(include=set(MADE_WITH))
-    if (folder := Path(settings.embedder).expanduser()).is_dir():
+    if (folder := existing_folder(settings.embedder)) is not None:
         found["embedder"] = str(folder.absolute())
     return found
 

@@ -60,8 +60,7 @@ def model_folder(name: str, *, models_dir: Path | None = None, setting: str = "i
         from corpus.e5_weights import unpacked_e5  # numpy and safetensors, which nobody else needs here
 
         return checked_folder(unpacked_e5(models_dir))
-    folder = Path(name).expanduser()
-    if folder.is_dir():
+    if (folder := existing_folder(name)) is not None:
         return checked_folder(folder)
     if HUB_NAME.fullmatch(name):
         if models_dir is not None and (pulled := pulled_folder(name, models_dir)).is_dir():
@@ -76,6 +75,15 @@ def model_folder(name: str, *, models_dir: Path | None = None, setting: str = "i
         "format, or a model of the Hugging Face hub (owner/model) that `footnote models pull` has fetched.",
         model=name,
     )
+
+
+def existing_folder(name: str) -> Path | None:
+    """The folder that a name stands for, if there is one; whatever the name holds."""
+    try:
+        folder = Path(name).expanduser()
+        return folder if folder.is_dir() else None
+    except (OSError, RuntimeError, ValueError):  # too long for a name, nobody's home, characters that no name has
+        return None
 
 
 def pulled_folder(name: str, models_dir: Path) -> Path:

@@ -883,6 +883,8 @@ def test_no_request_that_can_be_made_is_a_server_error(api: Running, kind: str) 
     mode = schemathesis.GenerationMode(kind)
     checks = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
     operations = [result.ok() for result in schema.get_all_operations()]
+    # Whose success replaces what the other tests look into; test_reindex.py asks it for what makes no sense.
+    operations = [operation for operation in operations if operation.path != "/v1/reindex"]
     assert len(operations) > 15
     for operation in operations:
         try:

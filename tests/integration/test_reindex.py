@@ -378,7 +378,15 @@ def test_a_service_that_stops_in_between_takes_it_up_at_the_next_start(
 
 @pytest.mark.parametrize(
     "body",
-    [{"device": "cpu"}, {"chunk_max_tokens": 5}, {"embedder": ""}, {"embedder": "no-such-folder"}, {"chunk_max_tokens": None}],
+    [
+        {"device": "cpu"},
+        {"chunk_max_tokens": 5},
+        {"embedder": ""},
+        {"embedder": "no-such-folder"},
+        {"embedder": "~nobody/x"},
+        {"embedder": "x" * 4000},
+        {"chunk_max_tokens": None},
+    ],
 )
 def test_a_bad_request_changes_nothing(
     settings: Settings, fake_embedder: FakeEmbedder, empty_queue: Path, body: dict[str, Any]
