@@ -60,8 +60,8 @@ def model_folder(name: str, *, models_dir: Path | None = None, setting: str = "i
         from corpus.e5_weights import unpacked_e5  # numpy and safetensors, which nobody else needs here
 
         return checked_folder(unpacked_e5(models_dir))
-    if (folder := existing_folder(name)) is not None:
-        return checked_folder(folder)
+    if (found := existing_folder(name)) is not None:
+        return checked_folder(found)
     if HUB_NAME.fullmatch(name):
         if models_dir is not None and (pulled := pulled_folder(name, models_dir)).is_dir():
             return checked_folder(pulled)
