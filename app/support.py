@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from app.evidence import Sentence
 from corpus.analysis import english_analyzer
 
-LEAST_WORDS = 2  # of content: less than that claims nothing
+LEAST_WORDS = 2  # of content, and between spaces: less than that claims nothing, though the page may order it said
 _NUMBER = re.compile(r"\d+(?:[.,:]\d+)*")
 # What must be right to the letter: --read, os.path.join, f(), MAX_SIZE, NameError; a capital inside a sentence.
 _EXACT = re.compile(
@@ -30,7 +30,7 @@ class SupportJudge:
     def support(self, claim: str, quote: str) -> float:
         """Share of the claim's content words that the quote holds, in [0, 1]; 0 where numbers, names or negation disagree."""
         words = set(self._analyzer.analyze(claim))
-        if len(words) < LEAST_WORDS or bool(_NEGATION.search(claim)) != bool(_NEGATION.search(quote)):
+        if min(len(words), len(claim.split())) < LEAST_WORDS or bool(_NEGATION.search(claim)) != bool(_NEGATION.search(quote)):
             return 0.0
         if not set(_NUMBER.findall(claim)) <= set(_NUMBER.findall(quote)):
             return 0.0
