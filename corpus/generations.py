@@ -312,12 +312,13 @@ def _generation_values(new: NewPage) -> dict[str, object]:
     }
 
 
-def _chunk_values(pending: Pending, chunk: ChunkSpan) -> dict[str, object]:
+def chunk_values(chunk: ChunkSpan, *, id: str, page_id: str, generation: int, index_no: int) -> dict[str, object]:
+    """A chunk's row in the database."""
     return {
-        "id": pending.chunk_id(chunk),
-        "index_no": pending.index_no,
-        "page_id": pending.new.id,
-        "generation": pending.generation,
+        "id": id,
+        "index_no": index_no,
+        "page_id": page_id,
+        "generation": generation,
         "ordinal": chunk.ordinal,
         "start": chunk.start,
         "end": chunk.end,
@@ -325,6 +326,12 @@ def _chunk_values(pending: Pending, chunk: ChunkSpan) -> dict[str, object]:
         "embed_text": chunk.embed_text,
         "token_count": chunk.token_count,
     }
+
+
+def _chunk_values(pending: Pending, chunk: ChunkSpan) -> dict[str, object]:
+    return chunk_values(
+        chunk, id=pending.chunk_id(chunk), page_id=pending.new.id, generation=pending.generation, index_no=pending.index_no
+    )
 
 
 def _index_row(pending: Pending, chunk: ChunkSpan) -> IndexRow:

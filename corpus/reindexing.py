@@ -32,7 +32,7 @@ from corpus.database import ChunkRow, Database, FactRow, GenerationRow, PageRow
 from corpus.datadir import LEAST_FREE_BYTES, DataDirectory
 from corpus.embedding import Embedder
 from corpus.errors import Conflict, FootnoteError, StorageFull
-from corpus.generations import GenerationWriter, NewPage, bump_epoch
+from corpus.generations import GenerationWriter, NewPage, bump_epoch, chunk_values
 from corpus.index_facts import INDEX, REINDEX, IndexFacts, index_facts, made_with, put_fact
 from corpus.mending import count_live, fill
 from corpus.model import chunk_id
@@ -283,19 +283,14 @@ def _what_there_is(connection: Connection) -> tuple[dict[str, Any] | None, int, 
     return stamp, int(pages), int(chunks or 0), int(characters or 0)
 
 
-def _rows(page: StoredPage, new: NewPage, index_no: int) -> list[dict[str, Any]]:
+def _rows(page: StoredPage, new: NewPage, index_no: int) -> list[dict[str, object]]:
     return [
-        {
-            "id": chunk_id(page.id, page.generation, chunk.ordinal, index_no=index_no),
-            "page_id": page.id,
-            "generation": page.generation,
-            "ordinal": chunk.ordinal,
-            "start": chunk.start,
-            "end": chunk.end,
-            "heading_path": list(chunk.heading_path),
-            "embed_text": chunk.embed_text,
-            "token_count": chunk.token_count,
-            "index_no": index_no,
-        }
+        chunk_values(
+            chunk,
+            id=chunk_id(page.id, page.generation, chunk.ordinal, index_no=index_no),
+            page_id=page.id,
+            generation=page.generation,
+            index_no=index_no,
+        )
         for chunk in new.chunks
     ]
