@@ -13,10 +13,9 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from alembic.config import Config
 from alembic.script import ScriptDirectory
 
-from corpus.database import MIGRATIONS, is_disk_full
+from corpus.database import is_disk_full, migrations
 from corpus.datadir import DataDirectory
 from corpus.errors import Conflict, InvalidInput, NotFound, StorageFull
 
@@ -42,7 +41,7 @@ def back_up(directory: DataDirectory, to: Path) -> Backup:
         raise NotFound(f"There is no database in {directory.path}. Set FOOTNOTE_DATA_DIR to the one you mean.")
     with _whole_file(to) as unfinished:
         with (
-            closing(sqlite3.connect(f"{directory.database.absolute().as_uri()}?mode=ro", uri=True, timeout=60)) as source,
+            closing(_to_read(directory.database, timeout_s=60)) as source,
             closing(sqlite3.connect(unfinished)) as target,
         ):
             source.backup(target, pages=PAGES_AT_ONCE)
@@ -90,10 +89,14 @@ def _whole_file(path: Path) -> Iterator[Path]:
         unfinished.unlink(missing_ok=True)
 
 
+def _to_read(file: Path, *, timeout_s: float = 5.0) -> sqlite3.Connection:
+    return sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True, timeout=timeout_s)
+
+
 def _check(file: Path) -> None:
     """Raises: InvalidInput."""
     try:
-        with closing(sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True)) as connection:
+        with closing(_to_read(file)) as connection:
             [(found,)] = connection.execute("PRAGMA integrity_check(1)").fetchall()
             [(revision,)] = connection.execute("SELECT version_num FROM alembic_version").fetchall()
     except (sqlite3.DatabaseError, ValueError) as exc:
@@ -105,13 +108,11 @@ def _check(file: Path) -> None:
 
 
 def _known_revisions() -> set[str]:
-    config = Config()
-    config.set_main_option("script_location", str(MIGRATIONS))
-    return {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
+    return {script.revision for script in ScriptDirectory.from_config(migrations()).walk_revisions()}
 
 
 def _describe(file: Path) -> Backup:
     live = "SELECT count(*), coalesce(sum(chunk_count), 0) FROM pages JOIN generations ON generations.id = live_generation"
-    with closing(sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True)) as connection:
+    with closing(_to_read(file)) as connection:
         [(pages, chunks)] = connection.execute(live).fetchall()
     return Backup(file=file, size_bytes=file.stat().st_size, pages=pages, chunks=chunks)

@@ -50,7 +50,6 @@ from corpus.errors import StorageFull, Unavailable
 BUSY_TIMEOUT_S = 30.0
 CHECKPOINT_WAIT_S = 0.5
 CHECKPOINT_TRIES = 10
-MIGRATIONS = Path(__file__).parent / "migrations"
 SYNC_DRIVERS = {"sqlite+aiosqlite": "sqlite"}  # psycopg is both
 # Any number, the same for all: it names the right to write among PostgreSQL's advisory locks.
 WRITER_LOCK = 0x666F6F74  # "foot"
@@ -405,9 +404,15 @@ def _empty_log(path: str) -> bool:
     return False
 
 
-def upgrade_schema(url: str, revision: str = "head") -> None:
+def migrations() -> Config:
+    """Where Alembic finds the schema's revisions."""
     config = Config()
-    config.set_main_option("script_location", str(MIGRATIONS))
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    return config
+
+
+def upgrade_schema(url: str, revision: str = "head") -> None:
+    config = migrations()
     config.attributes["url"] = url
     command.upgrade(config, revision)
 
