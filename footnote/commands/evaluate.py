@@ -18,6 +18,17 @@ from footnote.terminal import out, show_json, show_note
 app = typer.Typer(help="Measure how good search and answers are.", no_args_is_help=True)
 
 STDOUT = Path("-")
+KeepOption = Annotated[
+    Path | None,
+    typer.Option("--keep", metavar="DIR", show_default=False, help="Keep the indexes here: the next run embeds nothing again."),
+]
+JsonFileOption = Annotated[
+    Path | None, typer.Option("--json", metavar="FILE", show_default=False, help="Write all figures as JSON; - for stdout.")
+]
+HtmlFileOption = Annotated[
+    Path | None, typer.Option("--html", metavar="FILE", show_default=False, help="Write a report to look at, in one file.")
+]
+SeedOption = Annotated[int, typer.Option("--seed", min=0, help="Of the resampling that intervals come from.")]
 
 
 @app.callback()
@@ -59,19 +70,10 @@ def retrieval(
     pool: Annotated[
         bool, typer.Option("--pool", help="All sets in one index; sets with the same ids are also judged across languages.")
     ] = False,
-    keep: Annotated[
-        Path | None,
-        typer.Option(
-            "--keep", metavar="DIR", show_default=False, help="Keep the indexes here: the next run embeds nothing again."
-        ),
-    ] = None,
-    json_file: Annotated[
-        Path | None, typer.Option("--json", metavar="FILE", show_default=False, help="Write all figures as JSON; - for stdout.")
-    ] = None,
-    html_file: Annotated[
-        Path | None, typer.Option("--html", metavar="FILE", show_default=False, help="Write a report to look at, in one file.")
-    ] = None,
-    seed: Annotated[int, typer.Option("--seed", min=0, help="Of the resampling that intervals come from.")] = 0,
+    keep: KeepOption = None,
+    json_file: JsonFileOption = None,
+    html_file: HtmlFileOption = None,
+    seed: SeedOption = 0,
     collection: CollectionOption = DEFAULT_COLLECTION,
     url: UrlOption = None,
 ) -> None:
@@ -129,19 +131,10 @@ def answers(
         int | None,
         typer.Option("--limit-queries", min=1, metavar="N", show_default=False, help="Only N of each set, spread over it."),
     ] = None,
-    keep: Annotated[
-        Path | None,
-        typer.Option(
-            "--keep", metavar="DIR", show_default=False, help="Keep the indexes here: the next run embeds nothing again."
-        ),
-    ] = None,
-    json_file: Annotated[
-        Path | None, typer.Option("--json", metavar="FILE", show_default=False, help="Write all figures as JSON; - for stdout.")
-    ] = None,
-    html_file: Annotated[
-        Path | None, typer.Option("--html", metavar="FILE", show_default=False, help="Write a report to look at, in one file.")
-    ] = None,
-    seed: Annotated[int, typer.Option("--seed", min=0, help="Of the resampling that intervals come from.")] = 0,
+    keep: KeepOption = None,
+    json_file: JsonFileOption = None,
+    html_file: HtmlFileOption = None,
+    seed: SeedOption = 0,
 ) -> None:
     """Measure answers: what is refused and should be, whether gold sentences are cited, whether confidence means what it says.
 
