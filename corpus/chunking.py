@@ -25,6 +25,7 @@ from typing import Protocol
 
 from corpus.model import Block, BlockKind, ChunkSpan, PageText
 from corpus.sentences import sentence_spans
+from corpus.settings import IndexSettings
 
 _PREFIX_SHARE = 4  # a quarter of the budget at most tells where a chunk stands, another one what its columns are
 _LEAD_IN_TOKENS = 24
@@ -47,6 +48,17 @@ class Tokenizer(Protocol):
 
     def offsets(self, text: str) -> list[tuple[int, int]]:
         """Character offsets ``(start, end)`` of the tokens of ``text``, without special tokens and without truncation."""
+
+
+def chunk_by_settings(page: PageText, *, tokenizer: Tokenizer, settings: IndexSettings) -> list[ChunkSpan]:
+    """:func:`chunk_page` as the settings have it."""
+    return chunk_page(
+        page,
+        tokenizer=tokenizer,
+        max_tokens=settings.chunk_max_tokens,
+        min_tokens=settings.chunk_min_tokens,
+        overlap_tokens=settings.chunk_overlap_tokens,
+    )
 
 
 def chunk_page(

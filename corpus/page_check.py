@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection, select
 
-from corpus.chunking import Tokenizer, chunk_page
+from corpus.chunking import Tokenizer, chunk_by_settings
 from corpus.database import ChunkRow, GenerationRow, PageRow
 from corpus.generations import NewPage
 from corpus.model import Block, BlockKind, PageText, chunk_id, content_hash
@@ -120,13 +120,7 @@ def made_anew(page: StoredPage, *, tokenizer: Tokenizer, settings: IndexSettings
         collection_id=page.collection_id,
         url=page.url,
         page=text,
-        chunks=chunk_page(
-            text,
-            tokenizer=tokenizer,
-            max_tokens=settings.chunk_max_tokens,
-            min_tokens=settings.chunk_min_tokens,
-            overlap_tokens=settings.chunk_overlap_tokens,
-        ),
+        chunks=chunk_by_settings(text, tokenizer=tokenizer, settings=settings),
         links=page.links,
         etag=None,
         last_modified=None,

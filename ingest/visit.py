@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import Protocol
 
-from corpus.chunking import Tokenizer, chunk_page
+from corpus.chunking import Tokenizer, chunk_by_settings
 from corpus.errors import IngestError, PermanentError
 from corpus.generations import NewPage
 from corpus.model import ChunkSpan, PageText
@@ -286,13 +286,7 @@ class Visitor:
         return directives_in_headers(values, product=self._product, now=datetime.now(UTC))
 
     def _chunks(self, page: PageText) -> Sequence[ChunkSpan]:
-        return chunk_page(
-            page,
-            tokenizer=self._tokenizer,
-            max_tokens=self._index.chunk_max_tokens,
-            min_tokens=self._index.chunk_min_tokens,
-            overlap_tokens=self._index.chunk_overlap_tokens,
-        )
+        return chunk_by_settings(page, tokenizer=self._tokenizer, settings=self._index)
 
 
 def _noindex(links: Sequence[str], facts: Facts) -> NotIndexed:

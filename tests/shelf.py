@@ -12,7 +12,7 @@ from unittest.mock import patch
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from corpus.chunking import chunk_page
+from corpus.chunking import chunk_by_settings
 from corpus.database import ChunkRow, Database, GenerationRow
 from corpus.embedding import Embedder
 from corpus.errors import NotFound
@@ -63,14 +63,7 @@ class Shelf:
         self, url: str, *blocks: str, collection: int | None = None, fetched_at: datetime = FETCHED_AT, **facts: Any
     ) -> NewPage:
         page = page_text(*blocks, **facts)
-        index = self.corpus.settings.index
-        chunks = chunk_page(
-            page,
-            tokenizer=self.corpus.embedder.tokenizer,
-            max_tokens=index.chunk_max_tokens,
-            min_tokens=index.chunk_min_tokens,
-            overlap_tokens=index.chunk_overlap_tokens,
-        )
+        chunks = chunk_by_settings(page, tokenizer=self.corpus.embedder.tokenizer, settings=self.corpus.settings.index)
         return NewPage(collection or self.collection, url, page, chunks, [], None, None, fetched_at, None)
 
     async def chunks(self, page_id: str) -> Sequence[Chunk]:

@@ -22,7 +22,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.cross_encoder import CrossEncoderReranker
 from app.reranker import MaxSimReranker, Reranker
-from corpus.chunking import chunk_page
+from corpus.chunking import chunk_by_settings
 from corpus.database import ChunkRow, Database, GenerationRow, PageRow, utc_now
 from corpus.errors import PermanentError
 from corpus.generations import GenerationWriter, NewPage, Pending
@@ -205,14 +205,7 @@ class _Filler:
             raise PermanentError("It has neither title nor text.", reason="no_text")
         page = extract(body.encode(), url=url, content_type="text/plain", charset="utf-8").page
         page = replace(page, title=document.title or page.title)
-        index = self._corpus.settings.index
-        chunks = chunk_page(
-            page,
-            tokenizer=self._corpus.embedder.tokenizer,
-            max_tokens=index.chunk_max_tokens,
-            min_tokens=index.chunk_min_tokens,
-            overlap_tokens=index.chunk_overlap_tokens,
-        )
+        chunks = chunk_by_settings(page, tokenizer=self._corpus.embedder.tokenizer, settings=self._corpus.settings.index)
         return NewPage(
             collection_id=self._collection_id,
             url=url,
