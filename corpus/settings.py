@@ -1,7 +1,8 @@
 """Every setting, documented where it is declared.
 
 Settings come from, strongest first: arguments given in code, environment variables (``FOOTNOTE_`` and ``__`` between
-the section and the name: ``FOOTNOTE_SERVER__PORT=9000``), the TOML file named by ``FOOTNOTE_CONFIG`` or else
+the section and the name: ``FOOTNOTE_SERVER__PORT=9000``), files named like these variables in the folder that
+``FOOTNOTE_SECRETS_DIR`` names (as Docker and Kubernetes hand over secrets), the TOML file named by ``FOOTNOTE_CONFIG`` or else
 ``footnote.toml`` in the working directory, then the defaults below. Unknown keys are refused.
 
 Settings are read only by :func:`load_settings`; everything else is handed the section it needs.
@@ -11,11 +12,19 @@ from __future__ import annotations
 
 import os
 import tomllib
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+from pydantic_settings import (
+    BaseSettings,
+    NestedSecretsSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    SettingsError,
+    TomlConfigSettingsSource,
+)
 
 from corpus.errors import StartupError
 from corpus.weights import GEMMA
@@ -28,7 +37,8 @@ def _comma_separated(value: object) -> object:
 StringList = Annotated[list[str], BeforeValidator(_comma_separated)]
 
 
-NOT_SETTINGS = {"FOOTNOTE_CONFIG", "FOOTNOTE_URL", "FOOTNOTE_API_KEY"}  # read by the loader and by the command line
+SECRETS_DIR = "FOOTNOTE_SECRETS_DIR"
+NOT_SETTINGS = {"FOOTNOTE_CONFIG", SECRETS_DIR, "FOOTNOTE_URL", "FOOTNOTE_API_KEY"}  # read by the loader and by the command line
 
 
 class Section(BaseModel):
@@ -305,7 +315,8 @@ class Settings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         path = Path(os.environ.get("FOOTNOTE_CONFIG", "footnote.toml"))
-        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, toml_file=path)
+        secrets = NestedSecretsSettingsSource(file_secret_settings, secrets_dir=os.environ.get(SECRETS_DIR) or None)
+        return init_settings, env_settings, secrets, TomlConfigSettingsSource(settings_cls, toml_file=path)
 
 
 def load_settings(**overrides: Any) -> Settings:
@@ -314,15 +325,18 @@ def load_settings(**overrides: Any) -> Settings:
     Raises:
         StartupError: a key is unknown or a value out of bounds; the message names each and where it came from.
     """
-    sections = {f"FOOTNOTE_{name}".upper() for name in Settings.model_fields} | NOT_SETTINGS
-    unknown = sorted(k for k in os.environ if k.startswith("FOOTNOTE_") and k.split("__")[0].upper() not in sections)
-    if unknown:  # pydantic-settings refuses unknown names inside a section, but passes over unknown sections
-        raise StartupError(f"Unknown settings in the environment: {', '.join(unknown)}. See docs/configuration.md for the names.")
+    _check_names(os.environ, where="in the environment")
+    if secrets := os.environ.get(SECRETS_DIR):
+        if not Path(secrets).is_dir():
+            raise StartupError(f"{SECRETS_DIR} names {secrets}, which is no folder. Create it or unset the variable.")
+        _check_names([file.name for file in Path(secrets).iterdir()], where=f"in {secrets}")
     config = os.environ.get("FOOTNOTE_CONFIG")
     if config and not Path(config).is_file():
         raise StartupError(f"FOOTNOTE_CONFIG names {config}, which is no file. Create it or unset the variable.")
     try:
         return Settings(**overrides)
+    except SettingsError as exc:
+        raise StartupError(f"The settings can't be read: {exc}.") from exc
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as exc:
         raise StartupError(
             f"The settings file {config or 'footnote.toml'} can't be read: {exc}. Correct it or remove it."
@@ -332,3 +346,11 @@ def load_settings(**overrides: Any) -> Settings:
         raise StartupError(
             "The settings are not valid. Correct these in the environment (FOOTNOTE_…) or in footnote.toml:\n" + "\n".join(lines)
         ) from exc
+
+
+def _check_names(names: Iterable[str], *, where: str) -> None:
+    """pydantic-settings refuses unknown names inside a section, but passes over unknown sections. Raises: StartupError."""
+    sections = {f"FOOTNOTE_{name}".upper() for name in Settings.model_fields} | NOT_SETTINGS
+    unknown = sorted(k for k in names if k.startswith("FOOTNOTE_") and k.split("__")[0].upper() not in sections)
+    if unknown:
+        raise StartupError(f"Unknown settings {where}: {', '.join(unknown)}. See docs/configuration.md for the names.")

@@ -122,7 +122,7 @@ def test_programs(block: Block, desk: Desk) -> None:
 def check_setting(assignment: str) -> None:
     """That a documented environment variable is a setting, and takes the value."""
     name, _, value = assignment.partition("=")
-    if name in ("FOOTNOTE_URL", "FOOTNOTE_API_KEY", "FOOTNOTE_CONFIG"):
+    if name in ("FOOTNOTE_URL", "FOOTNOTE_API_KEY", "FOOTNOTE_CONFIG", "FOOTNOTE_SECRETS_DIR"):
         return
     section, _, field = name.removeprefix("FOOTNOTE_").lower().partition("__")
     Settings.model_validate({section: {field: value.strip("'\"")}} if field else {section: value})

@@ -51,6 +51,48 @@ def test_footnote_config_names_another_file(monkeypatch: pytest.MonkeyPatch) -> 
     assert load_settings().server.port == 2222
 
 
+@pytest.fixture
+def secrets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    folder = tmp_path / "secrets"
+    folder.mkdir()
+    monkeypatch.setenv("FOOTNOTE_SECRETS_DIR", str(folder))
+    return folder
+
+
+def test_secrets_are_read_from_files_named_like_the_variables(secrets: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (secrets / "FOOTNOTE_DATABASE__URL").write_text("postgresql://u:p@db/footnote\n")
+    (secrets / "FOOTNOTE_LLM__API_KEY").write_text("from-file")
+    (secrets / "of_another_service").write_text("nothing of ours")
+    toml('[llm]\napi_key = "from-toml"\nmodel = "m"\n')
+    settings = load_settings()
+    assert settings.database.url.get_secret_value() == "postgresql://u:p@db/footnote"
+    assert (settings.llm.api_key.get_secret_value(), settings.llm.model) == ("from-file", "m")
+    monkeypatch.setenv("FOOTNOTE_LLM__API_KEY", "from-environment")
+    assert load_settings().llm.api_key.get_secret_value() == "from-environment"
+
+
+def test_a_secret_of_an_unknown_name_is_refused(secrets: Path) -> None:
+    (secrets / "FOOTNOTE_DATABSE__URL").write_text("postgresql://u:p@db/footnote")
+    with pytest.raises(StartupError, match="FOOTNOTE_DATABSE__URL"):
+        load_settings()
+
+
+def test_a_secret_that_is_not_valid_is_not_told(secrets: Path) -> None:
+    (secrets / "FOOTNOTE_DATABASE__URL").write_text("mysql://u:hunter2@db/footnote")
+    with pytest.raises(StartupError, match=r"database\.url") as caught:
+        load_settings()
+    assert "hunter2" not in str(caught.value)
+
+
+def test_a_secrets_folder_must_be_there(secrets: Path) -> None:
+    secrets.rmdir()
+    with pytest.raises(StartupError, match="no folder"):
+        load_settings()
+    secrets.write_text("")
+    with pytest.raises(StartupError, match="no folder"):
+        load_settings()
+
+
 def test_code_beats_environment_beats_file_beats_default(monkeypatch: pytest.MonkeyPatch) -> None:
     toml('[server]\nhost = "file"\nport = 1111\nmax_body_bytes = 5000\n')
     monkeypatch.setenv("FOOTNOTE_SERVER__PORT", "2222")
