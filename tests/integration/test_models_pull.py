@@ -65,9 +65,9 @@ def hub(files: dict[str, bytes]) -> Iterator[tuple[str, list[str]]]:
             thread.join()
 
 
-def pull(endpoint: str, data_dir: Path) -> subprocess.CompletedProcess[str]:
+def pull(endpoint: str, data_dir: Path, *options: str) -> subprocess.CompletedProcess[str]:
     environment = os.environ | {"HF_ENDPOINT": endpoint, "FOOTNOTE_DATA_DIR": str(data_dir), "HF_HOME": str(data_dir / "hf")}
-    command = [sys.executable, "-m", "footnote", "models", "pull", "owner/model"]
+    command = [sys.executable, "-m", "footnote", "models", "pull", "owner/model", *options]
     return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
 
 
@@ -92,3 +92,21 @@ def test_a_model_without_safetensors_is_refused_and_a_hub_that_is_not_there_is_s
     assert "can't be fetched" in away.stderr
     assert "Traceback" not in away.stderr
     assert not (tmp_path / "models" / "owner--model").exists()
+
+
+def test_a_folder_is_taken_in_without_a_hub(tmp_path: Path) -> None:
+    source = tmp_path / "brought"
+    for name, body in FILES.items():
+        (source / name).parent.mkdir(parents=True, exist_ok=True)
+        (source / name).write_bytes(body)
+    done = pull("http://127.0.0.1:9", tmp_path, "--from", str(source))
+    assert done.returncode == 0, done.stderr
+    folder = tmp_path / "models" / "owner--model"
+    found = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+    assert found == set(FILES) - {"pytorch_model.bin", "modeling_own.py"}
+    again = pull("http://127.0.0.1:9", tmp_path, "--from", str(source))
+    assert again.returncode == 1
+    assert "already" in again.stderr
+    nowhere = pull("http://127.0.0.1:9", tmp_path, "--from", str(source / "config.json"))
+    assert nowhere.returncode == 2
+    assert "is no folder" in nowhere.stderr
