@@ -26,6 +26,7 @@ pytestmark = pytest.mark.skipif(not any(map(shutil.which, _NAMES)), reason="no C
 
 def settings(**changed: object) -> IngestSettings:
     values = {"allow_private_hosts": [PUBLIC_IP], "delay_s": 0, "render": "when_empty", "browser_sandbox": False}
+    values |= {"render_deadline_s": 200}  # on a machine that does much else besides
     return IngestSettings.model_validate(values | changed)
 
 
