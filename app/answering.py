@@ -166,8 +166,10 @@ class Answerer:
             if self._model is None:
                 notes.append("No language model is configured (llm.engine is none): answers are quotes.")
             timings["generation"] = (time.perf_counter() - mark) * 1000
+            mark = time.perf_counter()
             answer = await self._ground(query.text, claims, sentences, result.hits)
             answer = replace(answer, notes=tuple(notes))
+            timings["verification"] = (time.perf_counter() - mark) * 1000
         timings["total"] = (time.perf_counter() - started) * 1000
         model = self._model.facts.name if self._model else None
         yield replace(answer, confidence=confidence, model=model, timings_ms=timings, rewritten_question=rewritten)

@@ -17,7 +17,24 @@ from starlette.routing import Route
 from app.callers import listens_on_loopback
 from app.companions import Companion
 from app.errors import BodyLimit, install_error_handlers
-from app.routes import ask, citations, health, ingest, jobs, keys, mcp, openai, pages, reindex, search, sources, verify, web
+from app.metrics import Metrics
+from app.routes import (
+    ask,
+    citations,
+    health,
+    ingest,
+    jobs,
+    keys,
+    mcp,
+    metrics,
+    openai,
+    pages,
+    reindex,
+    search,
+    sources,
+    verify,
+    web,
+)
 from app.routes.envelope import Envelope
 from app.routes.gate import Gate
 from app.routes.origins import OriginCheck
@@ -43,12 +60,13 @@ def create_app(
     failed, with the reason in ``readiness.error``.
     """
     state = readiness or Readiness()
+    meters = Metrics()
     mcp_door = mcp.McpDoor(version=version("footnote-rag"))
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         ending = asyncio.Event()
-        running = asyncio.create_task(_run(settings, companions, state, ending, on_failed_start))
+        running = asyncio.create_task(_run(settings, companions, state, ending, on_failed_start, meters))
         try:
             async with mcp_door.open():
                 yield
@@ -75,9 +93,9 @@ def create_app(
     app.add_middleware(OriginCheck, allowed=origins)
     # A page that a name of its own resolves to this address (DNS rebinding) must not speak to us in its visitor's browser.
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=allowed_hosts(settings.server))
-    app.add_middleware(Envelope)
+    app.add_middleware(Envelope, metrics=meters)
     install_error_handlers(app)
-    for routes in (ask, openai, citations, search, ingest, jobs, sources, pages, keys, verify, reindex, health, web):
+    for routes in (ask, openai, citations, search, ingest, jobs, sources, pages, keys, verify, reindex, health, metrics, web):
         app.include_router(routes.router)
     app.router.routes.append(Route("/mcp", mcp_door))
     return app
@@ -95,12 +113,13 @@ async def _run(
     readiness: Readiness,
     ending: asyncio.Event,
     on_failed_start: Callable[[], None],
+    metrics: Metrics,
 ) -> None:
     """Open the service, keep it until told to stop, close it."""
     # What a start makes is there to stay; looking through it for garbage again and again took a sixth of the start.
     gc.disable()
     try:
-        async with open_service(settings, companions=companions, readiness=readiness) as service:
+        async with open_service(settings, companions=companions, readiness=readiness, metrics=metrics) as service:
             gc.freeze()
             gc.enable()
             if ending.is_set():

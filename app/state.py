@@ -22,9 +22,11 @@ from app.evidence import EvidenceFinder
 from app.llm.base import LanguageModel
 from app.llm.langchain_model import LangChainModel
 from app.llm.llamacpp import LlamaCppModel, find_model
+from app.llm.metered import MeteredModel
 from app.llm.openai_compatible import OpenAiModel
 from app.llm.stoppable import StoppableModel
 from app.llm.transformers_model import TransformersModel
+from app.metrics import Metrics
 from app.reindex import Reindexing
 from app.reranker import MaxSimReranker, Reranker
 from corpus.database import Database, sqlite_url
@@ -39,6 +41,7 @@ from corpus.pages import Pages
 from corpus.search import Searcher
 from corpus.settings import Settings
 from corpus.sources import Sources
+from corpus.tallies import Tallies
 from corpus.verify import Verifier
 from corpus.weights import MINILM
 
@@ -64,6 +67,8 @@ class Service:
     answerer: Answerer
     verifier: Verifier
     reindexing: Reindexing
+    metrics: Metrics
+    tallies: Tallies
 
     def within(self, grants: Grants) -> Service:
         """The service as somebody sees it who may use these collections alone: others look as if they weren't there."""
@@ -99,7 +104,7 @@ class Readiness:
 
 @asynccontextmanager
 async def open_service(
-    settings: Settings, *, companions: Sequence[Companion] = (), readiness: Readiness
+    settings: Settings, *, companions: Sequence[Companion] = (), readiness: Readiness, metrics: Metrics
 ) -> AsyncIterator[Service]:
     """Acquire everything; what was acquired is released again, in reverse, also if a later part fails.
 
@@ -121,7 +126,7 @@ async def open_service(
         await beside.start(corpus)
         readiness.report("loading the language model")
         loaded = await loading_model
-        model = loaded and StoppableModel(loaded, stopping=readiness.out_of_time)
+        model = loaded and StoppableModel(MeteredModel(loaded, metrics=metrics), stopping=readiness.out_of_time)
         readiness.report("loading the reranker")
         cross_encoder = await asyncio.to_thread(_load_cross_encoder, settings)
 
@@ -131,9 +136,18 @@ async def open_service(
             ours = (NO_RERANKER, UNCALIBRATED)
             readiness.degraded[:] = [note for note in readiness.degraded if not note.startswith(ours)] + lack
             return _assemble(
-                settings, corpus, database=database, queue=queue, model=model, reranker=reranker, reindexing=reindexing
+                settings,
+                corpus,
+                database=database,
+                queue=queue,
+                model=model,
+                reranker=reranker,
+                reindexing=reindexing,
+                metrics=metrics,
+                tallies=tallies,
             )
 
+        tallies = Tallies(database=database)
         service: Service  # the one that new requests get
 
         async def replace_corpus(corpus: Corpus) -> None:
@@ -163,6 +177,8 @@ def _assemble(
     model: LanguageModel | None,
     reranker: Reranker | None,
     reindexing: Reindexing,
+    metrics: Metrics,
+    tallies: Tallies,
 ) -> Service:
     writer = GenerationWriter(database=database, index=corpus.index, embedder=corpus.embedder)
     pages = Pages(database=database, writer=writer)
@@ -189,7 +205,21 @@ def _assemble(
         rebuilt_at_start=corpus.rebuilt_chunks,
     )
     return Service(
-        settings, corpus, database, pages, jobs, sources, keys, searcher, reranker, model, answerer, verifier, reindexing
+        settings=settings,
+        corpus=corpus,
+        database=database,
+        pages=pages,
+        jobs=jobs,
+        sources=sources,
+        keys=keys,
+        searcher=searcher,
+        reranker=reranker,
+        model=model,
+        answerer=answerer,
+        verifier=verifier,
+        reindexing=reindexing,
+        metrics=metrics,
+        tallies=tallies,
     )
 
 

@@ -164,7 +164,7 @@ class GenerationRow(Base):
     __tablename__ = "generations"
     __table_args__ = (
         Index("ix_generations_page", "page_id"),
-        Index("ix_generations_state", "state"),
+        Index("ix_generations_state", "state", "chunk_count"),  # both, so that counting reads no row: they hold whole texts
         *(Index(f"ix_generations_simhash_{band}", f"simhash_{band}") for band in range(4)),
         {"sqlite_autoincrement": True},
     )
@@ -248,6 +248,7 @@ class UrlRow(Base):
         UniqueConstraint("job_id", "url"),
         Index("ix_urls_state", "job_id", "state"),
         Index("ix_urls_url", "url"),
+        Index("ix_urls_finished", "finished_at"),
     )
 
     seq: Mapped[int] = mapped_column(Number, primary_key=True)

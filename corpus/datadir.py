@@ -7,7 +7,6 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -39,7 +38,12 @@ class IndexFiles:
         return self.folder / "tokens.sqlite"
 
     def size_bytes(self) -> int:
-        return sum(path.stat().st_size for path in self._all() if path.is_file())
+        return sum(self.sizes_bytes().values())
+
+    def sizes_bytes(self) -> dict[str, int]:
+        """By part. What is removed while it is measured counts for nothing."""
+        tokens = sum(map(_size_bytes, self.folder.glob("tokens.sqlite*")))
+        return {"vectors": _size_bytes(self.vectors), "lexical": _size_bytes(self.lexical), "tokens": tokens}
 
     def remove(self) -> None:
         """Remove the index, which must be closed."""
@@ -50,10 +54,15 @@ class IndexFiles:
         if self.folder.name.startswith("index-"):
             shutil.rmtree(self.folder, ignore_errors=True)
 
-    def _all(self) -> Iterator[Path]:
-        yield from self.vectors.rglob("*")
-        yield from self.lexical.rglob("*")
-        yield from self.folder.glob("tokens.sqlite*")
+
+def _size_bytes(path: Path) -> int:
+    """Of a file, or of all below a folder."""
+    if path.is_dir():
+        return sum(_size_bytes(Path(folder, name)) for folder, _, names in os.walk(path) for name in names)
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
 
 
 class DataDirectory:

@@ -63,6 +63,11 @@ class ServerSettings(Section):
         description="Who needs an API key. auto: everybody, unless server.host is a loopback address and no proxy forwarded the "
         "request. required: everybody. off: nobody, because something in front of the service asks who is there.",
     )
+    metrics_token: SecretStr = Field(
+        SecretStr(""),
+        description="What Prometheus sends as Authorization: Bearer … to read /metrics where keys are needed, and nothing else. "
+        "Empty: only API keys with the scope admin may.",
+    )
     trusted_proxies: StringList = Field(
         default_factory=list,
         description="Addresses and networks of the proxies whose X-Forwarded-For is believed, for limits by address.",

@@ -96,13 +96,13 @@ class FakeModel:
         self.cancelled = 0
         self.closed = False
         self._script = list(script or ("",))
-        self._admission = Admission(slots=slots, queue_limit=queue_limit)
+        self.admission = Admission(slots=slots, queue_limit=queue_limit)
         self._pause_s = pause_s
         self._hangs = hangs
 
     @property
     def running(self) -> int:
-        return self._admission.running
+        return self.admission.running
 
     def say(self, *script: str) -> None:
         """From the next call on."""
@@ -120,7 +120,7 @@ class FakeModel:
         return len(_pieces(text)) + 1
 
     async def generate(self, prompt: str, *, max_tokens: int, stop: Sequence[str] = ()) -> AsyncGenerator[Piece]:
-        async with self._admission.slot():
+        async with self.admission.slot():
             if self.count_tokens(prompt) > self.facts.context_tokens:
                 raise InvalidInput("The prompt doesn't fit the model's context.")
             self.prompts.append(prompt)

@@ -7,6 +7,8 @@ from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
+from app.llm.admission import Admission
+
 # Counting without the tokenizer must never give too little: two letters a token, and what is rarer by its characters or bytes.
 _COUNTED = re.compile(r" ?[A-Za-z]+|.", re.DOTALL)
 
@@ -43,6 +45,8 @@ class LanguageModel(Protocol):
     """Safe for concurrent use from one event loop. Leaving the iterator early cancels the generation."""
 
     facts: ModelFacts
+    admission: Admission
+    """Who is let in, and who waits."""
 
     def generate(self, prompt: str, *, max_tokens: int, stop: Sequence[str] = ()) -> AsyncGenerator[Piece]:
         """Pieces of text as they are generated, greedily.

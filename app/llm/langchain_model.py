@@ -29,7 +29,7 @@ class LangChainModel:
 
     def __init__(self, *, model: Any, settings: LlmSettings) -> None:
         self._model = model
-        self._admission = Admission(slots=settings.slots, queue_limit=settings.queue_limit)
+        self.admission = Admission(slots=settings.slots, queue_limit=settings.queue_limit)
         provider = settings.model.partition(":")[0]
         self.facts = ModelFacts(
             name=settings.model,
@@ -78,7 +78,7 @@ class LangChainModel:
         return most_tokens(text)
 
     async def generate(self, prompt: str, *, max_tokens: int, stop: Sequence[str] = ()) -> AsyncGenerator[Piece]:
-        async with self._admission.slot():
+        async with self.admission.slot():
             if most_tokens(prompt) // 4 > self.facts.context_tokens:  # surely; what is near it, the provider judges
                 raise InvalidInput(f"The prompt doesn't fit the model's context of {self.facts.context_tokens} tokens.")
             cutter = StopCutter(stop)

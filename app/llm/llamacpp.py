@@ -51,7 +51,7 @@ class LlamaCppModel:
     def __init__(self, *, server: Any, facts: ModelFacts, settings: LlmSettings) -> None:
         self._server = server
         self._slots = settings.slots
-        self._admission = Admission(slots=settings.slots, queue_limit=settings.queue_limit)
+        self.admission = Admission(slots=settings.slots, queue_limit=settings.queue_limit)
         self.facts = facts
 
     @classmethod
@@ -122,7 +122,7 @@ class LlamaCppModel:
     ) -> AsyncGenerator[Piece]:
         """``slot``: which; None leaves it to llama.cpp, which takes the one whose cache fits best."""
         chosen = {} if slot is None else {"id_slot": slot}
-        async with self._admission.slot():
+        async with self.admission.slot():
             loop = asyncio.get_running_loop()
             pieces: asyncio.Queue[Any] = asyncio.Queue()
             cancelled = threading.Event()

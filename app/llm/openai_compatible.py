@@ -40,7 +40,7 @@ class OpenAiModel:
             transport=transport,
         )
         self._server = settings.base_url
-        self._admission = Admission(slots=settings.slots, queue_limit=settings.queue_limit)
+        self.admission = Admission(slots=settings.slots, queue_limit=settings.queue_limit)
         self.facts = ModelFacts(
             name=settings.model,
             engine="openai",
@@ -84,7 +84,7 @@ class OpenAiModel:
             path, request["prompt"] = "completions", prompt
         ended = None
         usage: dict[str, Any] = {}
-        async with self._admission.slot():
+        async with self.admission.slot():
             try:
                 async with self._client.stream("POST", path, json=request) as response:
                     if not response.is_success:

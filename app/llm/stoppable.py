@@ -21,6 +21,7 @@ class StoppableModel:
         self._model = model
         self._stopping = stopping
         self.facts: ModelFacts = model.facts
+        self.admission = model.admission
 
     async def generate(self, prompt: str, *, max_tokens: int, stop: Sequence[str] = ()) -> AsyncGenerator[Piece]:
         told = asyncio.ensure_future(self._stopping.wait())

@@ -40,7 +40,7 @@ class TransformersModel:
         self._backend = loaded.tokenizer.backend_tokenizer  # the wrapper's padding state isn't safe for two threads
         self._control_tokens = _control_tokens(loaded.tokenizer)
         self._ends = _end_tokens(loaded.model, loaded.tokenizer)
-        self._admission = Admission(slots=settings.slots, queue_limit=settings.queue_limit)
+        self.admission = Admission(slots=settings.slots, queue_limit=settings.queue_limit)
         self._slots = settings.slots
         self._listeners: dict[str, Callable[[Any], None]] = {}
         self._numbers = itertools.count()
@@ -74,7 +74,7 @@ class TransformersModel:
         return len(self._backend.encode(text, add_special_tokens=False).ids)
 
     async def generate(self, prompt: str, *, max_tokens: int, stop: Sequence[str] = ()) -> AsyncGenerator[Piece]:
-        async with self._admission.slot():
+        async with self.admission.slot():
             ids = await asyncio.to_thread(self._encode, prompt)
             room = self.facts.context_tokens - len(ids)
             if room < 1:

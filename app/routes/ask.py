@@ -10,7 +10,7 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import StreamingResponse
 
 from app.answering import Answer, AnswerEvent, Draft, Retrieved
-from app.routes.asking import CLIENT_CLOSED_REQUEST, paced, query_for, unless_gone, whole_answer
+from app.routes.asking import CLIENT_CLOSED_REQUEST, answering, paced, query_for, unless_gone, whole_answer
 from app.routes.problems import problems
 from app.routes.sse import EVENT_STREAM, HEADERS, KEEP_ALIVE, KEEP_ALIVE_S, event, failure_event
 from app.schemas import AskRequest, AskResponse, HitBody
@@ -41,7 +41,7 @@ async def ask(body: AskRequest, service: Querying, request: Request) -> Any:
 
 async def _events(service: Service, query: SearchQuery, history: Sequence[str]) -> AsyncIterator[bytes]:
     try:
-        asking = service.answerer.ask(query, history=history)
+        asking = answering(service, query, history)
         async with aclosing(paced(asking, silence_s=KEEP_ALIVE_S)) as events:
             async for one in events:
                 for encoded in [KEEP_ALIVE] if one is None else _encode(one):

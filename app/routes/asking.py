@@ -9,10 +9,10 @@ from typing import Any, TypeVar
 
 from fastapi import Request
 
-from app.answering import Answer
+from app.answering import Answer, AnswerEvent
 from app.schemas import Filters
 from app.state import Service
-from corpus.errors import InvalidInput
+from corpus.errors import FootnoteError, InvalidInput
 from corpus.search import SearchQuery
 
 T = TypeVar("T")
@@ -40,8 +40,21 @@ async def query_for(
     )
 
 
+async def answering(service: Service, query: SearchQuery, history: Sequence[str] = ()) -> AsyncGenerator[AnswerEvent]:
+    """As ``Answerer.ask``, and what came of it is counted. Every door asks by this."""
+    try:
+        async with aclosing(service.answerer.ask(query, history=history)) as events:
+            async for one in events:
+                if isinstance(one, Answer):
+                    service.metrics.answered(state=one.state, confidence=one.confidence, timings_ms=one.timings_ms)
+                yield one
+    except FootnoteError as exc:
+        service.metrics.not_answered(exc.code)
+        raise
+
+
 async def whole_answer(service: Service, query: SearchQuery, history: Sequence[str] = ()) -> Answer:
-    async with aclosing(service.answerer.ask(query, history=history)) as events:
+    async with aclosing(answering(service, query, history)) as events:
         answer = [e async for e in events][-1]
     assert isinstance(answer, Answer)
     return answer

@@ -9,8 +9,9 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.callers import is_open
+from app.callers import METRICS_PATH, is_open
 from app.errors import unexpected_error
+from app.metrics import Metrics
 from app.request_id import HEADER, accepted, request_id
 
 log = logging.getLogger("app.access")
@@ -30,8 +31,9 @@ DEFAULTS = {
 class Envelope:
     """The outermost of the middlewares, so that refusals and failures wear it too."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, *, metrics: Metrics) -> None:
         self._app = app
+        self._metrics = metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -52,14 +54,22 @@ class Envelope:
         token = request_id.set(id)
         started = time.perf_counter()
         try:
-            await self._app(scope, receive, send_sealed)
+            with self._metrics.requests_in_progress.track_inprogress():
+                await self._app(scope, receive, send_sealed)
         except Exception as exc:  # the outermost of a request: whatever goes wrong, its client is told in the usual shape
             if status is not None:
                 raise
             await (await unexpected_error(Request(scope), exc))(scope, receive, send_sealed)
         finally:
-            _tell(scope, status, (time.perf_counter() - started) * 1000)
+            elapsed_s = time.perf_counter() - started
+            self._metrics.request_ended(method=scope["method"], route=route_of(scope), status=status, elapsed_s=elapsed_s)
+            _tell(scope, status, elapsed_s * 1000)
             request_id.reset(token)
+
+
+def route_of(scope: Scope) -> str:
+    """The path's template, as in the OpenAPI document: paths hold ids, of which there is no end."""
+    return getattr(scope.get("route"), "path", None) or ("/mcp" if scope["path"] == "/mcp" else "unknown")
 
 
 def _tell(scope: Scope, status: int | None, elapsed_ms: float) -> None:
@@ -68,7 +78,7 @@ def _tell(scope: Scope, status: int | None, elapsed_ms: float) -> None:
     caller = scope.get("state", {}).get("caller")
     address = scope["client"][0] if scope.get("client") else "-"
     log.log(
-        logging.DEBUG if is_open(path) else logging.INFO,
+        logging.DEBUG if is_open(path) or path == METRICS_PATH else logging.INFO,
         "%s %s %s in %.0f ms (%s, key %s)",
         scope["method"],
         path,

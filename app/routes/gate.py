@@ -6,12 +6,13 @@ may do there, the routes say themselves, by the service that they ask for (``app
 
 from __future__ import annotations
 
+import hmac
 from collections.abc import Mapping
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.callers import ANYBODY, FORWARDING_HEADERS, Caller, is_open, needs_keys, site_of
+from app.callers import ANYBODY, FORWARDING_HEADERS, METRICS_PATH, Caller, is_open, needs_keys, site_of
 from app.errors import refusal
 from app.rate_limits import RateLimiter
 from app.state import Readiness
@@ -42,7 +43,7 @@ class Gate:
         allowance = await self._by_address.count(_address(scope)) if needs_key else None
         if allowance and allowance.is_exceeded:
             return await _too_many(scope, allowance.headers)(scope, receive, send)
-        caller = await _caller(service.keys, headers, needs_key=needs_key)
+        caller = await _caller(service.keys, headers, needs_key=needs_key and not self._is_scraper(scope["path"], headers))
         if caller is None:
             return await _unknown(scope, headers)(scope, receive, send)
         if caller.key is not None:
@@ -60,11 +61,21 @@ class Gate:
         finally:
             self._running -= 1
 
+    def _is_scraper(self, path: str, headers: Headers) -> bool:
+        expected = self._server.metrics_token.get_secret_value()
+        if not expected or path != METRICS_PATH:
+            return False
+        return hmac.compare_digest(_token(headers).encode(errors="replace"), expected.encode())
+
+
+def _token(headers: Headers) -> str:
+    authorization = headers.get("authorization", "")
+    return authorization[len(BEARER) :].strip() if authorization.lower().startswith(BEARER) else ""
+
 
 async def _caller(keys: Keys, headers: Headers, *, needs_key: bool) -> Caller | None:
     """None: somebody who needs a key and has none that holds, or shows one that doesn't."""
-    authorization = headers.get("authorization", "")
-    token = authorization[len(BEARER) :].strip() if authorization.lower().startswith(BEARER) else ""
+    token = _token(headers)
     # Where no key is needed, many clients still have to send some word; only what looks like a key of ours is judged.
     if not needs_key and not token.startswith(PREFIX):
         return ANYBODY

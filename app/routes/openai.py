@@ -37,7 +37,7 @@ from app.openai_schemas import (
     delta,
     pieces_of,
 )
-from app.routes.asking import CLIENT_CLOSED_REQUEST, paced, query_for, unless_gone, whole_answer
+from app.routes.asking import CLIENT_CLOSED_REQUEST, answering, paced, query_for, unless_gone, whole_answer
 from app.routes.sse import EVENT_STREAM, HEADERS, KEEP_ALIVE
 from app.schemas import AskResponse, Filters
 from app.state import Querying, Service
@@ -107,7 +107,7 @@ async def get_model(model: str, service: Querying) -> ModelBody:
 
 async def _streamed(service: Service, query: SearchQuery, said: Conversation, body: ChatRequest) -> StreamingResponse:
     """Begins once the model writes, the answer is there, or some time has passed: until then a failure has its own status."""
-    events = paced(service.answerer.ask(query, history=said.history), silence_s=REFUSED_WITHIN_S)
+    events = paced(answering(service, query, said.history), silence_s=REFUSED_WITHIN_S)
     one = await anext(events)
     while isinstance(one, Retrieved):
         one = await anext(events)

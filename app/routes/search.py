@@ -40,6 +40,7 @@ async def search(body: SearchRequest, service: Querying) -> SearchResponse:
     else:
         result = await service.searcher.search(replace(query, limit=max(body.limit, settings.search.rerank_candidates)))
         result = await reranker.rerank(result, limit=body.limit)
+    service.metrics.searched(result.timings_ms)
     hits = [HitBody.of(hit, explain=body.explain) for hit in result.hits]
     return SearchResponse(
         hits=hits, reranked="rerank" in result.timings_ms, timings_ms=result.timings_ms if body.explain else None

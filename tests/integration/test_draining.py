@@ -178,14 +178,14 @@ async def test_all_who_write_and_all_who_wait_are_told() -> None:
 
     tasks = [asyncio.create_task(whole()) for _ in range(3)]
     await asyncio.sleep(0.05)
-    assert (model._admission.running, model._admission.waiting) == (1, 2)
+    assert (model.admission.running, model.admission.waiting) == (1, 2)
     stopping.set()
     for task in tasks:
         with pytest.raises(Unavailable, match="stopping"):
             await task
     with pytest.raises(Unavailable, match="stopping"):
         await whole()
-    assert (model._admission.running, model._admission.waiting) == (0, 0)
+    assert (model.admission.running, model.admission.waiting) == (0, 0)
 
 
 async def test_until_then_it_is_the_model_and_leaving_early_frees_the_slot() -> None:

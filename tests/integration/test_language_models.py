@@ -39,7 +39,7 @@ KEY = "a key of the tests"
 class Model(LanguageModel, Protocol):
     """Both have one slot and no queue, so that a slot that isn't freed shows at the next call."""
 
-    _admission: Admission
+    admission: Admission
 
 
 @pytest.fixture(scope="module")
@@ -169,8 +169,8 @@ async def test_leaving_early_frees_the_slot_at_once(model: Model) -> None:
     for _ in range(3):
         async with aclosing(model.generate(COUNTING, max_tokens=300)) as generating:
             assert await anext(generating)
-            assert model._admission.running == 1
-        assert model._admission.running == 0
+            assert model.admission.running == 1
+        assert model.admission.running == 0
     assert await pieces(model, COUNTING)
 
 
@@ -186,7 +186,7 @@ async def test_a_cancelled_task_frees_the_slot(model: Model) -> None:
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    assert model._admission.running == 0
+    assert model.admission.running == 0
     assert await pieces(model, COUNTING)
 
 
@@ -197,7 +197,7 @@ async def test_a_time_out_frees_the_slot(model: Model) -> None:
 
     with pytest.raises(TimeoutError):
         await asyncio.wait_for(go_on_for_ever(), 0.02)
-    assert model._admission.running == 0
+    assert model.admission.running == 0
     assert await pieces(model, COUNTING)
 
 
@@ -213,7 +213,7 @@ async def test_more_than_the_queue_takes_are_refused(model: Model) -> None:
 async def test_a_prompt_beyond_the_context_is_refused_and_the_next_one_served(model: Model) -> None:
     with pytest.raises(InvalidInput, match="context"):
         await pieces(model, "word " * (CONTEXT_TOKENS + 100))
-    assert model._admission.running == 0
+    assert model.admission.running == 0
     assert await pieces(model, COUNTING)
 
 
@@ -250,7 +250,7 @@ async def test_what_keeps_a_server_from_answering_is_told(server: str, changed: 
     if "model" not in changed:  # llama.cpp answers to any name
         with pytest.raises(Unavailable, match=r"llm\.(base_url|api_key)"):
             await whole(model, COUNTING)
-    assert model._admission.running == 0
+    assert model.admission.running == 0
     await model.close()
 
 
@@ -277,7 +277,7 @@ async def test_a_server_that_fails_is_understood(reply: Any, error: type[Excepti
             await whole(model, COUNTING)
         if isinstance(caught.value, Overloaded):
             assert caught.value.retry_after_s in (5, 7)
-        assert model._admission.running == 0
+        assert model.admission.running == 0
         await model.close()
 
 
@@ -323,7 +323,7 @@ async def test_a_provider_that_fails_is_understood(reply: Any, error: type[Excep
         model = await asyncio.to_thread(LangChainModel.load, settings=langchain_settings(site.url("/v1")))
         with pytest.raises(error):
             await whole(model, COUNTING)
-        assert model._admission.running == 0
+        assert model.admission.running == 0
 
 
 async def test_a_provider_that_passes_over_max_tokens_is_cut_off() -> None:
@@ -426,7 +426,7 @@ async def test_a_prefill_is_broken_off_when_nobody_waits_for_it(gguf: Path, monk
     with pytest.raises(asyncio.CancelledError):
         await task
     assert processed[-1] <= 2 * CPU_BATCH_TOKENS < 1400
-    assert model._admission.running == 0
+    assert model.admission.running == 0
     assert await pieces(model, COUNTING)
     await model.close()
 
@@ -435,7 +435,7 @@ async def test_warming_up_computes_what_prompts_begin_with_in_each_slot(gguf: Pa
     model = LlamaCppModel.load(path=gguf, settings=LlmSettings(threads=1, slots=2, queue_limit=0, context_tokens=1024))
     beginning = common_beginning("completion")
     await model.warm(beginning)
-    assert model._admission.running == 0
+    assert model.admission.running == 0
     cached: list[int] = []
 
     def note(chunk: dict[str, Any]) -> bool:
@@ -457,7 +457,7 @@ async def test_warming_up_computes_what_prompts_begin_with_in_each_slot(gguf: Pa
 async def test_warming_up_changes_nothing_for_who_comes_next(model: Model) -> None:
     before = await pieces(model, COUNTING)
     await model.warm("one, two,")
-    assert model._admission.running == 0
+    assert model.admission.running == 0
     assert await pieces(model, COUNTING) == before
 
 
@@ -478,10 +478,10 @@ async def test_several_slots_answer_side_by_side_and_one_more_waits(gguf: Path) 
     ):
         await anext(first)
         await anext(second)
-        assert model._admission.running == 2
+        assert model.admission.running == 2
         waiting = asyncio.create_task(pieces(model, COUNTING, max_tokens=2))
         await asyncio.sleep(0)
-        assert model._admission.waiting == 1
+        assert model.admission.waiting == 1
         with pytest.raises(Overloaded):
             await pieces(model, COUNTING)
     assert await waiting

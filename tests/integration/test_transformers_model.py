@@ -93,7 +93,7 @@ async def test_answers_are_generated_together_and_a_short_one_does_not_wait_for_
         shorts = await asyncio.gather(*(text_of(model, f"{i}:", max_tokens=6) for i in range(6)))  # three slots, three wait
         assert shorts == [ROUND[:5]] * 6
         assert (await anext(long)).ended is None  # it goes on
-    assert model._admission.running == 0
+    assert model.admission.running == 0
     assert await text_of(model, max_tokens=2) == "a,"
 
 
@@ -122,7 +122,7 @@ async def test_a_prefill_is_broken_off_when_nobody_waits_for_it(model: Transform
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
-        assert model._admission.running == 0
+        assert model.admission.running == 0
         assert await text_of(model, max_tokens=2) == "a,"
     finally:
         model._loaded.model.forward = forward
@@ -159,7 +159,7 @@ async def test_a_generation_that_broke_is_told_and_started_again(
         assert "out of memory" in (await model.lacks() or "")
     assert await text_of(model, max_tokens=2) == "a,"
     assert await model.lacks() is None
-    assert model._admission.running == 0
+    assert model.admission.running == 0
 
 
 # Chat templates
