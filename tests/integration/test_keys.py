@@ -191,6 +191,7 @@ NEEDED = {
     "GET /v1/collections": "query",
     "POST /v1/collections": "ingest",
     "DELETE /v1/collections/name": "admin",
+    "/metrics": "admin",
     "/v1/verify": "admin",
     "/v1/reindex": "admin",
     "/v1/reindex/plan": "admin",
