@@ -1,15 +1,31 @@
-"""The id of the request that is being served, for every log line that is written meanwhile."""
+"""The request that is being served: its id, for every log line that is written meanwhile, and what its own line is to tell."""
 
 from __future__ import annotations
 
 import re
 import uuid
 from contextvars import ContextVar
+from typing import Any
 
 HEADER = "X-Request-Id"
 _GIVEN = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
+_facts: ContextVar[dict[str, Any] | None] = ContextVar("request_facts", default=None)
+
+
+def begin_facts() -> dict[str, Any]:
+    """What is noted from here on, in this task and those it starts."""
+    facts: dict[str, Any] = {}
+    _facts.set(facts)
+    return facts
+
+
+def note(**facts: Any) -> None:
+    """Add to what the request's line in the log tells. Outside a request, nothing."""
+    noted = _facts.get()
+    if noted is not None:
+        noted.update(facts)
 
 
 def accepted(given: str | None) -> str:

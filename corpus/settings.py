@@ -84,6 +84,10 @@ class ServerSettings(Section):
     )
     max_requests: int = Field(256, ge=1, description="Requests served at once; more are refused with 503.")
     max_body_bytes: int = Field(1_000_000, ge=1_000, description="Largest request body accepted.")
+    slow_query_ms: int = Field(
+        10_000, ge=0, description="Answers and searches that took longer are logged, with the time of each stage; 0 logs none."
+    )
+    log_questions: bool = Field(False, description="Whether that line also holds the question. People ask private things.")
     shutdown_grace_s: float = Field(
         10.0, ge=0, le=600, description="How long open requests may finish after SIGTERM; answers then end with their quotes."
     )
@@ -302,6 +306,9 @@ class Settings(BaseSettings):
         description="Where everything is kept: database, indexes, unpacked model weights.",
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="The least severe log lines shown.")
+    log_format: Literal["text", "json"] = Field(
+        "text", description="text: lines for people. json: one object a line, for what collects logs."
+    )
     server: ServerSettings = Field(default_factory=ServerSettings)
     database: DatabaseSettings = Field(default_factory=DatabaseSettings)
     index: IndexSettings = Field(default_factory=IndexSettings)

@@ -114,7 +114,7 @@ def _own_service(settings: Settings, *, with_worker: bool, with_model: bool) -> 
     # Imported here: service and worker cost seconds that no other way of running a command needs.
     from footnote.logs import set_up_logging
 
-    set_up_logging("debug" if settings.log_level == "debug" else "warning")
+    set_up_logging(settings, quiet=True)
     if not with_model:
         settings = settings.model_copy(update={"llm": settings.llm.model_copy(update={"engine": "none"})})
     started = time.monotonic()

@@ -1,13 +1,19 @@
-"""Logging of a process: one line for each record on stderr, in UTC, and only Footnote's own chatter below warning."""
+"""Logging of a process: one line for each record on stderr, in UTC, without secrets, and only Footnote's own chatter below
+warning. As text for people (``OneLineFormatter``) or JSON for programs (``JsonFormatter``)."""
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import sys
 import time
+from datetime import UTC, datetime
+from typing import Any, TextIO
 
 from app.request_id import request_id
+from corpus.settings import Settings
+from footnote.redaction import Redaction
 from footnote.terminal import clean
 
 # These tell at INFO what only their own developers ask for.
@@ -42,23 +48,71 @@ class OneLineFormatter(logging.Formatter):
 
     converter = staticmethod(time.gmtime)
 
-    def __init__(self) -> None:
+    def __init__(self, *, redact: Redaction | None = None) -> None:
         super().__init__("%(asctime)s.%(msecs)03dZ %(levelname)s %(name)s%(request)s: %(message)s", datefmt="%Y-%m-%dT%H:%M:%S")
+        self._redact = redact or Redaction()
 
     def formatMessage(self, record: logging.LogRecord) -> str:
         id = request_id.get()
         record.request = f" [{id}]" if id else ""
-        return clean(super().formatMessage(record))
+        return clean(self._redact(super().formatMessage(record)))
 
-    def formatException(self, ei: object) -> str:
-        lines = super().formatException(ei).splitlines()  # type: ignore[arg-type]
-        return "\n".join(f"    {clean(line)}" for line in lines)
+    def formatException(self, ei: Any) -> str:
+        return _indented(self._redact(super().formatException(ei)))
+
+    def formatStack(self, stack_info: str) -> str:
+        return _indented(self._redact(stack_info))
 
 
-def set_up_logging(level: str) -> None:
-    """Send every record of this process to stderr. ``level`` is one of debug, info, warning, error."""
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(OneLineFormatter())
+def _indented(text: str) -> str:
+    return "\n".join(f"    {clean(line)}" for line in text.splitlines())
+
+
+class JsonFormatter(logging.Formatter):
+    """One JSON object a line: ``time``, ``level``, ``logger``, ``message``, within a request ``request_id``, then the record's
+    ``facts`` (``logging``'s ``extra``), and ``exception`` with its traceback."""
+
+    def __init__(self, *, redact: Redaction | None = None) -> None:
+        super().__init__()
+        self._redact = redact or Redaction()
+
+    def format(self, record: logging.LogRecord) -> str:
+        moment = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
+        line: dict[str, Any] = {
+            "time": moment.replace("+00:00", "Z"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": self._redact(record.getMessage()),
+        }
+        if id := request_id.get():
+            line["request_id"] = id
+        facts: dict[str, Any] = getattr(record, "facts", {})
+        line |= {name: self._redact(fact) if isinstance(fact, str) else fact for name, fact in facts.items()}
+        if record.exc_info:
+            line["exception"] = self._redact(self.formatException(record.exc_info))
+        return json.dumps(line, ensure_ascii=True, default=str)  # ASCII, so that nothing in it ends a line or drives a terminal
+
+
+class StderrHandler(logging.StreamHandler[TextIO]):
+    """Writes to whatever ``sys.stderr`` is when it writes: one that was replaced for a while, as tests do, may be closed."""
+
+    def __init__(self) -> None:
+        logging.Handler.__init__(self)
+
+    @property
+    def stream(self) -> TextIO:  # type: ignore[override]
+        return sys.stderr
+
+
+FORMATTERS = {"text": OneLineFormatter, "json": JsonFormatter}
+
+
+def set_up_logging(settings: Settings, *, quiet: bool = False) -> None:
+    """Send every record of this process to stderr, as ``log_level`` and ``log_format`` say. ``quiet``: of a command's own work
+    warnings alone, unless everything is asked for."""
+    level = "warning" if quiet and settings.log_level != "debug" else settings.log_level
+    handler = StderrHandler()
+    handler.setFormatter(FORMATTERS[settings.log_format](redact=Redaction.of(settings)))
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
     logging.captureWarnings(True)
     for name in CHATTY:

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Coroutine, Sequence
+import logging
+from collections.abc import AsyncGenerator, Coroutine, Mapping, Sequence
 from contextlib import aclosing
 from typing import Any, TypeVar
 
 from fastapi import Request
 
 from app.answering import Answer, AnswerEvent
+from app.request_id import note
 from app.schemas import Filters
 from app.state import Service
 from corpus.errors import FootnoteError, InvalidInput
 from corpus.search import SearchQuery
+from corpus.settings import ServerSettings
 
+log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 DISCONNECT_POLL_S = 0.25
@@ -46,11 +50,34 @@ async def answering(service: Service, query: SearchQuery, history: Sequence[str]
         async with aclosing(service.answerer.ask(query, history=history)) as events:
             async for one in events:
                 if isinstance(one, Answer):
-                    service.metrics.answered(state=one.state, confidence=one.confidence, timings_ms=one.timings_ms)
+                    _tell_answer(service, query, one)
                 yield one
     except FootnoteError as exc:
         service.metrics.not_answered(exc.code)
+        note(answer="failed", code=exc.code)
         raise
+
+
+def _tell_answer(service: Service, query: SearchQuery, answer: Answer) -> None:
+    service.metrics.answered(state=answer.state, confidence=answer.confidence, timings_ms=answer.timings_ms)
+    note(answer=answer.state.value, confidence=round(answer.confidence, 3))
+    tell_if_slow(service.settings.server, "answer", query.text, answer.timings_ms, elapsed_ms=answer.timings_ms["total"])
+
+
+def tell_if_slow(server: ServerSettings, what: str, question: str, timings_ms: Mapping[str, float], *, elapsed_ms: float) -> None:
+    """A line for whoever wonders where the time goes. The question is private, unless ``server.log_questions``."""
+    if not 0 < server.slow_query_ms < elapsed_ms:
+        return
+    stages = {stage: round(ms, 1) for stage, ms in timings_ms.items() if stage != "total"}
+    asked = {"question": question} if server.log_questions else {}
+    log.warning(
+        "slow %s: %.0f ms (%s)%s",
+        what,
+        elapsed_ms,
+        ", ".join(f"{stage} {ms:.0f}" for stage, ms in stages.items()),
+        f" for {question!r}" if asked else "",
+        extra={"facts": {"slow": what, "duration_ms": round(elapsed_ms, 1), "stages_ms": stages, **asked}},
+    )
 
 
 async def whole_answer(service: Service, query: SearchQuery, history: Sequence[str] = ()) -> Answer:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from typing import Any
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import Request
@@ -12,7 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from app.callers import METRICS_PATH, is_open
 from app.errors import unexpected_error
 from app.metrics import Metrics
-from app.request_id import HEADER, accepted, request_id
+from app.request_id import HEADER, accepted, begin_facts, request_id
 
 log = logging.getLogger("app.access")
 
@@ -51,7 +52,7 @@ class Envelope:
                     headers.setdefault(name, value)
             await send(message)
 
-        token = request_id.set(id)
+        token, facts = request_id.set(id), begin_facts()
         started = time.perf_counter()
         try:
             with self._metrics.requests_in_progress.track_inprogress():
@@ -61,9 +62,9 @@ class Envelope:
                 raise
             await (await unexpected_error(Request(scope), exc))(scope, receive, send_sealed)
         finally:
-            elapsed_s = time.perf_counter() - started
-            self._metrics.request_ended(method=scope["method"], route=route_of(scope), status=status, elapsed_s=elapsed_s)
-            _tell(scope, status, elapsed_s * 1000)
+            elapsed_s, route = time.perf_counter() - started, route_of(scope)
+            self._metrics.request_ended(method=scope["method"], route=route, status=status, elapsed_s=elapsed_s)
+            _tell(scope, route=route, status=status, elapsed_ms=elapsed_s * 1000, facts=facts)
             request_id.reset(token)
 
 
@@ -72,18 +73,33 @@ def route_of(scope: Scope) -> str:
     return getattr(scope.get("route"), "path", None) or ("/mcp" if scope["path"] == "/mcp" else "unknown")
 
 
-def _tell(scope: Scope, status: int | None, elapsed_ms: float) -> None:
+def _tell(scope: Scope, *, route: str, status: int | None, elapsed_ms: float, facts: dict[str, Any]) -> None:
     """One line, without query and body: they hold questions, and may hold more."""
     path = scope["path"]
     caller = scope.get("state", {}).get("caller")
     address = scope["client"][0] if scope.get("client") else "-"
+    key = caller.name if caller else "-"
+    answer = facts.get("answer")
     log.log(
         logging.DEBUG if is_open(path) or path == METRICS_PATH else logging.INFO,
-        "%s %s %s in %.0f ms (%s, key %s)",
+        "%s %s %s in %.0f ms (%s, key %s%s)",
         scope["method"],
         path,
         status or "unanswered",
         elapsed_ms,
         address,
-        caller.name if caller else "-",
+        key,
+        f", {answer}" if answer else "",
+        extra={
+            "facts": {
+                "method": scope["method"],
+                "route": route,
+                "path": path,
+                "status": status,
+                "duration_ms": round(elapsed_ms, 1),
+                "client": address,
+                "key": key,
+                **facts,
+            }
+        },
     )

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 
 from fastapi import APIRouter
 
+from app.routes.asking import tell_if_slow
 from app.routes.problems import problems
 from app.schemas import HitBody, SearchRequest, SearchResponse
 from app.state import Querying
@@ -34,6 +36,7 @@ async def search(body: SearchRequest, service: Querying) -> SearchResponse:
         url_prefix=body.filters.url_prefix,
         language=body.filters.language,
     )
+    started = time.perf_counter()
     reranker = service.reranker if body.rerank and body.mode is not SearchMode.LEXICAL else None
     if reranker is None:
         result = await service.searcher.search(query)
@@ -41,6 +44,8 @@ async def search(body: SearchRequest, service: Querying) -> SearchResponse:
         result = await service.searcher.search(replace(query, limit=max(body.limit, settings.search.rerank_candidates)))
         result = await reranker.rerank(result, limit=body.limit)
     service.metrics.searched(result.timings_ms)
+    elapsed_ms = (time.perf_counter() - started) * 1000
+    tell_if_slow(settings.server, "search", body.query, result.timings_ms, elapsed_ms=elapsed_ms)
     hits = [HitBody.of(hit, explain=body.explain) for hit in result.hits]
     return SearchResponse(
         hits=hits, reranked="rerank" in result.timings_ms, timings_ms=result.timings_ms if body.explain else None

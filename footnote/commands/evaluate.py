@@ -94,7 +94,7 @@ def retrieval(
     names = [name.strip() for name in configurations.split(",") if name.strip()] if configurations is not None else None
     plan = Plan(configurations=names, seed=seed)
     settings = load_settings()
-    set_up_logging("debug" if settings.log_level == "debug" else "warning")
+    set_up_logging(settings, quiet=True)
     if questions is not None:
         from footnote.evaluation.questions import read_questions
 
@@ -151,7 +151,7 @@ def answers(
     from footnote.logs import set_up_logging
 
     settings = load_settings()
-    set_up_logging("debug" if settings.log_level == "debug" else "warning")
+    set_up_logging(settings, quiet=True)
     sets = [read_answer_set(folder) for folder in folders]
     sets = [(one.with_gold_hidden() if hide_gold else one).limited(limit_queries) for one in sets]
     body = _run(evaluate_answers(sets, settings=settings, keep=keep, progress=Progress(), seed=seed), keep=keep)

@@ -103,7 +103,7 @@ def _offline(settings: Settings, wanted: dict[str, Any], *, dry_run: bool, anywa
     from footnote import reindex_offline
     from footnote.logs import set_up_logging
 
-    set_up_logging("debug" if settings.log_level == "debug" else "warning")
+    set_up_logging(settings, quiet=True)
     if abandon:
         dropped = asyncio.run(reindex_offline.give_up(settings))
         show_note("Dropped; the index in use is as it was." if dropped else "There is no unfinished reindex.")

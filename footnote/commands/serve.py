@@ -35,7 +35,7 @@ def serve(
     given: dict[str, Any] = {"host": host, "port": port}
     overrides: dict[str, Any] = {"server": {name: value for name, value in given.items() if value is not None}}
     settings = load_settings(**{name: value for name, value in (overrides | {"data_dir": data_dir}).items() if value})
-    set_up_logging(settings.log_level)
+    set_up_logging(settings)
 
     started = time.monotonic()
     from footnote.embedded import serve as serve_until_stopped

@@ -406,7 +406,7 @@ async def test_the_command_makes_an_index_anew_whose_embedder_is_gone(
     async with open_shelf(settings, fake_embedder) as shelf:
         await fill(shelf)
     monkeypatch.setenv("FOOTNOTE_DATA_DIR", str(settings.data_dir))
-    monkeypatch.setattr("footnote.logs.set_up_logging", lambda level: None)
+    monkeypatch.setattr("footnote.logs.set_up_logging", lambda settings, quiet: None)
     runner = CliRunner()
     planned = await asyncio.to_thread(runner.invoke, command_line, ["reindex", "--embedder", str(folder), "--dry-run", "--json"])
     assert json.loads(planned.stdout)["pages"] == 3

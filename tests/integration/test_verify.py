@@ -428,7 +428,7 @@ async def test_the_command_without_a_service(
     monkeypatch.setenv("FOOTNOTE_DATA_DIR", str(settings.data_dir))
     monkeypatch.setenv("FOOTNOTE_DATABASE__URL", settings.database.url.get_secret_value())
     monkeypatch.setattr("corpus.opening.load_embedder", lambda settings, **_: fake_embedder)
-    monkeypatch.setattr("footnote.logs.set_up_logging", lambda level: None)
+    monkeypatch.setattr("footnote.logs.set_up_logging", lambda settings, quiet: None)
     for expected in ((1, {"missing_in_index": 1}, 1), (0, {}, 0)):
         ran = await asyncio.to_thread(CliRunner().invoke, command_line, ["verify", "--json"])
         found = json.loads(ran.stdout)
