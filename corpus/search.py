@@ -29,8 +29,10 @@ from corpus.store import Candidate, ChunkIndex, IndexFilter
 
 MAX_TRIES = 5
 MAX_CANDIDATES = 16_384  # Milvus' own limit
-_LIVE_AMONG = live_chunks().where(
-    ChunkRow.id.in_(bindparam("ids", expanding=True)), PageRow.collection_id == bindparam("collection_id")
+# "+ 0" keeps SQLite from taking the collection's index, by which it would walk through all of its pages (8.9 ms at 10,000
+# chunks) instead of looking up these ids (0.5 ms at any size).
+LIVE_AMONG = live_chunks().where(
+    ChunkRow.id.in_(bindparam("ids", expanding=True)), PageRow.collection_id + 0 == bindparam("collection_id")
 )
 
 
@@ -50,8 +52,8 @@ class SearchQuery:
 
 @dataclass(frozen=True, slots=True)
 class SearchResult:
-    """``hits`` in descending order of ``score``, for the question ``text``. ``timings_ms`` by stage; dense and lexical run side
-    by side."""
+    """``hits`` in descending order of ``score``, for the question ``text``. ``timings_ms`` by stage; lexical runs beside
+    embed and dense."""
 
     text: str
     hits: list[Hit]
@@ -70,9 +72,19 @@ class Searcher:
         """The first stage: at most ``query.limit`` hits, each with the ranks and scores of every stage it passed."""
         wanted = max(self._settings.candidates, query.limit)
         timings: dict[str, float] = {}
-        embedding, before = await asyncio.gather(self._embed(query, timings), self._database.snapshot(visible_state))
+        embedding = asyncio.create_task(self._embed(query, timings))
+        try:
+            return await self._search(query, embedding, wanted, timings)
+        finally:
+            embedding.cancel()  # where the search failed before it
+
+    async def _search(
+        self, query: SearchQuery, embedding: asyncio.Task[Embedding | None], wanted: int, timings: dict[str, float]
+    ) -> SearchResult:
+        before = await self._database.snapshot(visible_state)
         for attempt in range(1, MAX_TRIES + 1):
             candidates = min(wanted + before.hidden_chunks, MAX_CANDIDATES)
+            # Words need no embedding, so they are looked up while it is made.
             dense, lexical = await asyncio.gather(
                 self._dense(query, embedding, candidates, timings), self._lexical(query, candidates, timings)
             )
@@ -87,7 +99,7 @@ class Searcher:
                 break
             before = await self._database.snapshot(visible_state)
         hits = _to_hits(chunks, fused=fused, dense=dense, lexical=lexical)
-        return SearchResult(text=query.text, hits=hits, query_embedding=embedding, timings_ms=timings)
+        return SearchResult(text=query.text, hits=hits, query_embedding=await embedding, timings_ms=timings)
 
     async def _embed(self, query: SearchQuery, timings: dict[str, float]) -> Embedding | None:
         if query.mode is SearchMode.LEXICAL:
@@ -98,12 +110,13 @@ class Searcher:
         return embedding
 
     async def _dense(
-        self, query: SearchQuery, embedding: Embedding | None, candidates: int, timings: dict[str, float]
+        self, query: SearchQuery, embedding: asyncio.Task[Embedding | None], candidates: int, timings: dict[str, float]
     ) -> list[Candidate]:
-        if embedding is None:
+        made = await embedding
+        if made is None:
             return []
         started = time.perf_counter()
-        found = await asyncio.to_thread(self._index.vectors.search, embedding.vector, where=query.where, limit=candidates)
+        found = await asyncio.to_thread(self._index.vectors.search, made.vector, where=query.where, limit=candidates)
         timings["dense"] = _ms_since(started)
         return found
 
@@ -131,7 +144,7 @@ def _look_up(connection: Connection, *, ids: Sequence[str], query: SearchQuery) 
     bound = {"collection_id": query.collection_id}
     for begin in range(0, len(ids), query.limit):
         part = ids[begin : begin + query.limit]
-        found = {row.id: to_chunk(row) for row in connection.execute(_LIVE_AMONG, bound | {"ids": part}).all()}
+        found = {row.id: to_chunk(row) for row in connection.execute(LIVE_AMONG, bound | {"ids": part}).all()}
         stale += len(part) - len(found)
         chunks += [found[chunk_id] for chunk_id in part if chunk_id in found]
         if len(chunks) >= query.limit:

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import pytest
+from sqlalchemy import create_engine
+from sqlalchemy.dialects import sqlite
 
+from corpus.database import Base
 from corpus.model import SearchMode
+from corpus.search import LIVE_AMONG
 from corpus.settings import Settings
 from tests.shelf import Shelf, ignore_flip, urls
 
@@ -120,3 +124,15 @@ async def test_spans_count_code_points_beyond_the_basic_plane(shelf: Shelf) -> N
     text, _ = await shelf.pages.text(page)
     for chunk in await shelf.chunks(page):
         assert chunk.text == text[chunk.start : chunk.end]
+
+
+async def test_hits_are_looked_up_by_their_ids_not_by_walking_through_the_collection() -> None:
+    engine = create_engine("sqlite://")
+    Base.metadata.create_all(engine)
+    bound = LIVE_AMONG.params(ids=[f"{number:032x}" for number in range(50)], collection_id=1)
+    statement = bound.compile(dialect=sqlite.dialect(), compile_kwargs={"literal_binds": True})
+    with engine.connect() as connection:
+        plan = [row.detail for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}")]
+    assert "chunks" in plan[0]
+    assert "(id=?)" in plan[0]
+    assert not any("SCAN" in step or "collection_id" in step for step in plan)
