@@ -17,9 +17,9 @@ SVG = "{http://www.w3.org/2000/svg}"
 
 def figures(chunks: int, *, ours_ms: float, milvus_ms: float, tantivy_ms: float) -> SizeFigures:
     engines = {
-        "footnote": EngineFigures(build_s=3, disk_bytes=300, memory_bytes=30, ms=[ours_ms], lexical_ms=[1.0]),
-        "milvus": EngineFigures(build_s=1, disk_bytes=100, memory_bytes=10, ms=[milvus_ms]),
-        "tantivy": EngineFigures(build_s=1, disk_bytes=50, memory_bytes=5, ms=[tantivy_ms]),
+        "footnote": EngineFigures(build_s=3, disk_bytes=300, memory_bytes=30, ms=[ours_ms], cpu_ms=[3.0], lexical_ms=[1.0]),
+        "milvus": EngineFigures(build_s=1, disk_bytes=100, memory_bytes=10, ms=[milvus_ms], cpu_ms=[2.0]),
+        "tantivy": EngineFigures(build_s=1, disk_bytes=50, memory_bytes=5, ms=[tantivy_ms], cpu_ms=[1.0]),
         "bm25s": EngineFigures(ms=[2.0]),
         "rank-bm25": EngineFigures(ms=[4.0]),
     }
@@ -27,8 +27,9 @@ def figures(chunks: int, *, ours_ms: float, milvus_ms: float, tantivy_ms: float)
 
 
 def test_the_first_stage_is_held_against_the_slower_of_the_raw_calls() -> None:
-    first, *lexical = section(figures(1000, ours_ms=12, milvus_ms=10, tantivy_ms=5)).lines[:4]
-    assert first.judged == pytest.approx(1.2)
+    first, best, processor, *lexical = section(figures(1000, ours_ms=12, milvus_ms=10, tantivy_ms=5)).lines[:6]
+    assert first.judged == best.judged == pytest.approx(1.2)
+    assert processor.judged == pytest.approx(1.5)
     assert first.verdict.endswith("met")
     assert [line.judged for line in lexical] == pytest.approx([0.2, 0.5, 0.25])
     first = section(figures(1000, ours_ms=30, milvus_ms=10, tantivy_ms=20)).lines[0]
@@ -37,7 +38,7 @@ def test_the_first_stage_is_held_against_the_slower_of_the_raw_calls() -> None:
 
 
 def test_build_disk_and_memory_are_held_against_both_raw_indexes_together() -> None:
-    build, disk, memory = section(figures(1000, ours_ms=12, milvus_ms=10, tantivy_ms=5)).lines[4:]
+    build, disk, memory = section(figures(1000, ours_ms=12, milvus_ms=10, tantivy_ms=5)).lines[6:]
     assert build.judged == pytest.approx(3 / 2)
     assert disk.judged == pytest.approx(300 / 150)
     assert memory.judged == pytest.approx(30 / 15)
