@@ -115,7 +115,8 @@ async def open_service(
         await check_exposure(settings)
         loading_model = asyncio.ensure_future(asyncio.to_thread(load_model, settings))
         stack.push_async_callback(_settle, loading_model)
-        corpus = await stack.enter_async_context(open_corpus(settings, report=readiness.report))
+        role = "service, worker" if companions else "service"
+        corpus = await stack.enter_async_context(open_corpus(settings, role=role, report=readiness.report))
         database = await stack.enter_async_context(Database(url=corpus.database_url))
         queue = await asyncio.to_thread(open_queue, corpus.queue_url)
         stack.callback(queue.destroy)
@@ -180,7 +181,7 @@ def _assemble(
     metrics: Metrics,
     tallies: Tallies,
 ) -> Service:
-    writer = GenerationWriter(database=database, index=corpus.index, embedder=corpus.embedder)
+    writer = GenerationWriter(database=database, index=corpus.index, embedder=corpus.embedder, process=corpus.shared_as)
     pages = Pages(database=database, writer=writer)
     searcher = Searcher(database=database, index=corpus.index, embedder=corpus.embedder, settings=settings.search)
     answerer = Answerer(

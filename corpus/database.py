@@ -25,6 +25,7 @@ from sqlalchemy import (
     JSON,
     BigInteger,
     Boolean,
+    ColumnElement,
     Connection,
     DateTime,
     Dialect,
@@ -40,6 +41,9 @@ from sqlalchemy import (
     create_engine,
     event,
     false,
+    func,
+    literal,
+    select,
 )
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
@@ -50,6 +54,7 @@ from corpus.errors import StorageFull, Unavailable
 BUSY_TIMEOUT_S = 30.0
 CHECKPOINT_WAIT_S = 0.5
 CHECKPOINT_TRIES = 10
+LOCK_POLL_S = 0.2
 SYNC_DRIVERS = {"sqlite+aiosqlite": "sqlite"}  # psycopg is both
 # Any number, the same for all: it names the right to write among PostgreSQL's advisory locks.
 WRITER_LOCK = 0x666F6F74  # "foot"
@@ -192,6 +197,7 @@ class GenerationRow(Base):
     simhash_1: Mapped[int | None]
     simhash_2: Mapped[int | None]
     simhash_3: Mapped[int | None]
+    writer: Mapped[str | None] = mapped_column(String(36))  # the process that began it, where there are several
 
 
 class ChunkRow(Base):
@@ -270,6 +276,7 @@ class UrlRow(Base):
     http_status: Mapped[int | None]
     size_bytes: Mapped[int | None]
     elapsed_ms: Mapped[int | None]
+    claimed_by: Mapped[str | None] = mapped_column(String(36))  # the process that visits it; nobody, once that one is dead
 
 
 class ApiKeyRow(Base):
@@ -297,6 +304,38 @@ class FactRow(Base):
     value: Mapped[dict[str, Any]]
 
 
+class ProcessRow(Base):
+    """A process that has the corpus open, where there may be several (``corpus/processes.py``). It says every few seconds that
+    it lives. ``dead_at``: another found it silent for too long, and what it had begun is for others to do."""
+
+    __tablename__ = "processes"
+
+    id: Mapped[str] = mapped_column(String(36), primary_key=True)
+    role: Mapped[str] = mapped_column(String(16))  # service, worker, or both
+    host: Mapped[str] = mapped_column(String(255))
+    pid: Mapped[int]
+    place: Mapped[str] = mapped_column(Text)  # its data directory, as host:path
+    shares_index: Mapped[bool]  # False: its index is a file of its own
+    started_at: Mapped[datetime]
+    seen_at: Mapped[datetime]
+    dead_at: Mapped[datetime | None]
+
+
+class HostRow(Base):
+    """How a host is paced by all workers together (``ingest/shared_politeness.py``). Times are seconds since 1970, by the
+    database's clock."""
+
+    __tablename__ = "hosts"
+
+    host: Mapped[str] = mapped_column(String(255), primary_key=True)
+    delay_s: Mapped[float] = mapped_column(Float)  # what the settings or its robots.txt ask for
+    adaptive_s: Mapped[float] = mapped_column(Float)  # what its answers ask for
+    last_start_s: Mapped[float] = mapped_column(Float)  # of a request
+    not_before_s: Mapped[float] = mapped_column(Float)  # Retry-After
+    held_by: Mapped[str | None] = mapped_column(String(36))  # the process whose request is in flight
+    held_until_s: Mapped[float] = mapped_column(Float)
+
+
 class Database:
     """A pool of connections to the metadata database, bound to the running event loop."""
 
@@ -318,7 +357,13 @@ class Database:
                 event.listen(engine, "before_cursor_execute", _storable, retval=True)
             reading = {"footnote_read_only": True, "isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
         self._readers = self.engine.execution_options(**reading)
+        self._row_writers = self.engine if self.is_one_file else self.engine.execution_options(footnote_one_row=True)
         self._snapshots = snapshots.execution_options(**reading)
+
+    @property
+    def is_one_file(self) -> bool:
+        """SQLite: for one process alone."""
+        return self.engine.dialect.name == "sqlite"
 
     async def __aenter__(self) -> Self:
         return self
@@ -367,6 +412,32 @@ class Database:
                         "The disk that holds the database is full. Free some space and try again; nothing was lost."
                     ) from exc
                 raise
+
+    @asynccontextmanager
+    async def write_row(self) -> AsyncIterator[AsyncConnection]:
+        """As :meth:`write`, for what concerns one row and no other: on PostgreSQL it waits for no other writer, but for who
+        holds that row. Raises: Unavailable."""
+        with _reachable():
+            async with self._row_writers.begin() as connection:
+                yield connection
+
+    @asynccontextmanager
+    async def alone(self, lock: int, *, wait: bool = True) -> AsyncIterator[bool]:
+        """For the length of the block, the only process that holds this ``lock``, a number; gives False at once if another has
+        it and one is not to ``wait``. Where there is one process, it is alone. Raises: Unavailable."""
+        if self.is_one_file:
+            yield True
+            return
+        with _reachable():
+            options = {"footnote_read_only": True, "isolation_level": "AUTOCOMMIT"}
+            async with self.engine.execution_options(**options).connect() as connection:
+                while not (ours := await connection.scalar(select(func.pg_try_advisory_lock(lock)))) and wait:  # noqa: ASYNC110
+                    await asyncio.sleep(LOCK_POLL_S)
+                try:
+                    yield bool(ours)
+                finally:
+                    if ours:
+                        await connection.execute(select(func.pg_advisory_unlock(lock)))
 
     async def empty_log(self) -> bool:
         """Move what was committed into SQLite's file and empty its write-ahead log, which still holds what a deletion has
@@ -447,7 +518,8 @@ def postgres_url(url: str) -> str:
 
 
 def _take_writer_lock(connection: Any) -> None:
-    if not connection.get_execution_options().get("footnote_read_only", False):
+    options = connection.get_execution_options()
+    if not options.get("footnote_read_only", False) and not options.get("footnote_one_row", False):
         connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({WRITER_LOCK})")
 
 
@@ -495,3 +567,10 @@ def sqlite_url(path: Path, *, driver: str = "sqlite+aiosqlite") -> str:
 
 def utc_now() -> datetime:
     return datetime.now(UTC)
+
+
+def database_now(dialect: Dialect) -> ColumnElement[datetime]:
+    """The time as the database tells it, for what the clocks of several machines must agree on."""
+    if dialect.name == "sqlite":
+        return literal(utc_now(), UtcDateTime())
+    return func.clock_timestamp(type_=UtcDateTime())

@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import time
+import uuid
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -154,6 +155,13 @@ class DataDirectory:
             except BlockingIOError:
                 time.sleep(LOCK_RETRY_S)
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+    def identity(self) -> str:
+        """What tells this directory from all others, wherever they lie: drawn when it was first asked for."""
+        path = self.path / "identity"
+        if not path.exists():
+            path.write_text(str(uuid.uuid4()))
+        return path.read_text().strip()
 
     def announce(self, url: str) -> None:
         """Tell the command line where the service listens. At once, so that nobody reads half of it."""

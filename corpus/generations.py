@@ -24,6 +24,7 @@ from corpus.database import ChunkRow, Database, FactRow, GenerationRow, PageRow,
 from corpus.embedding import Embedder, Embedding
 from corpus.errors import StorageFull, TransientError, Unavailable
 from corpus.model import ChunkSpan, PageText, chunk_id, page_id
+from corpus.processes import living
 from corpus.store import ChunkIndex, IndexRow, headings_text
 
 log = logging.getLogger(__name__)
@@ -81,11 +82,19 @@ async def _never() -> bool:
     return False
 
 
+async def _all(connection: AsyncConnection, pending: Sequence[Pending]) -> set[int]:
+    return {one.generation for one in pending}
+
+
 class GenerationWriter:
-    def __init__(self, *, database: Database, index: ChunkIndex, embedder: Embedder) -> None:
+    """``process``: the id of the one that writes, where there are several (``corpus/processes.py``); what it doesn't finish is
+    swept once it is dead."""
+
+    def __init__(self, *, database: Database, index: ChunkIndex, embedder: Embedder, process: str | None = None) -> None:
         self._database = database
         self._index = index
         self._embedder = embedder
+        self._process = process
 
     @property
     def index_no(self) -> int:
@@ -97,9 +106,13 @@ class GenerationWriter:
         *,
         on_flip: Callable[[AsyncConnection, Pending, bool], Awaitable[None]],
         is_over: Callable[[], Awaitable[bool]] = _never,
+        admit: Callable[[AsyncConnection, Sequence[Pending]], Awaitable[set[int]]] = _all,
     ) -> None:
         """Write pages and make them live. ``on_flip(connection, pending, went_live)`` runs inside the flip's transaction,
         once a page, so that what else must be true together with the page (its URL is done, its links are known) is.
+
+        ``admit`` is asked first in that transaction which generations may still go live; the others are dropped, and
+        ``on_flip`` isn't called for them. Nor for those that were swept meanwhile, as this process was taken for dead.
 
         ``is_over`` is asked as embedding goes on, which takes nearly all of the time. Once it says so, all is given up: no
         page changes, and ``on_flip`` isn't called.
@@ -109,17 +122,25 @@ class GenerationWriter:
             StorageFull: nothing went live.
         """
         pending = await self._begin(pages)
+        swept: set[int] = set()
         try:
             await self._write(pending, is_over)
             async with self._database.write() as connection:
+                swept = await self._swept(connection, pending)
+                admitted = await admit(connection, pending) - swept
                 for one in pending:
-                    await on_flip(connection, one, await _flip(connection, one))
+                    if one.generation in admitted:
+                        await on_flip(connection, one, await _flip(connection, one))
+                await _drop(connection, [one.generation for one in pending if one.generation not in admitted])
                 await bump_epoch(connection)
         except _GivenUp:
             await self._give_up(pending)
         except Exception:  # but not cancellation: a thread may still be writing, so that is left to the next start
             await self._give_up(pending)
             raise
+        if late := [chunk for one in pending if one.generation in swept for chunk in one.chunk_ids]:
+            log.warning("%d versions were swept while they were written, as this process was taken for dead", len(swept))
+            await asyncio.to_thread(self._index.delete, late)  # what was written after the sweep, which nobody would look for
         await self.clean_up()
 
     async def clean_up(self) -> None:
@@ -132,11 +153,14 @@ class GenerationWriter:
     async def sweep(self, *, abandoned_before: datetime | None = None) -> int:
         """Remove stale generations from the indexes, then from the database; gives how many.
 
-        ``abandoned_before``: also those begun before then and never made live, whose writer must be dead by now.
+        ``abandoned_before``: also those begun before then and never made live, whose writer must be dead by now. Where there
+        are several processes, those of the living are passed over.
         """
         if abandoned_before is not None:
             async with self._database.write() as connection:
                 dead = GenerationRow.state.in_(("writing", "revoked")) & (GenerationRow.fetched_at < abandoned_before)
+                if self._process is not None:
+                    dead &= GenerationRow.writer.is_(None) | GenerationRow.writer.not_in(living())
                 await connection.execute(update(GenerationRow).where(dead).values(state="stale"))
         swept = 0
         while True:
@@ -194,12 +218,18 @@ class GenerationWriter:
             return {}
         return {keys[chunk]: embedding for chunk, embedding in stored.items()}
 
+    async def _swept(self, connection: AsyncConnection, pending: Sequence[Pending]) -> set[int]:
+        """Those that another process took for abandoned."""
+        if self._process is None:
+            return set()
+        ours = GenerationRow.id.in_([one.generation for one in pending]) & GenerationRow.state.in_(("writing", "revoked"))
+        return {one.generation for one in pending} - set(await connection.scalars(select(GenerationRow.id).where(ours)))
+
     async def _give_up(self, pending: Sequence[Pending]) -> None:
         """Leave generations that couldn't be written to the sweep."""
         with suppress(StorageFull, Unavailable):  # then it is left to the next start
             async with self._database.write() as connection:
-                ours = GenerationRow.id.in_([one.generation for one in pending])
-                await connection.execute(update(GenerationRow).where(ours).values(state="stale"))
+                await _drop(connection, [one.generation for one in pending])
 
     async def _embed(self, texts: Sequence[str], is_over: Callable[[], Awaitable[bool]]) -> list[Embedding]:
         """In slices, for a thread can't be cancelled but what comes after it can. Raises: _GivenUp."""
@@ -219,7 +249,7 @@ class GenerationWriter:
                 live = await connection.scalar(select(PageRow.live_generation).where(PageRow.id == new.id))
                 await revoke_writers(connection, [new.id])  # the newest writer wins
                 result = await connection.execute(
-                    insert(GenerationRow).values(_generation_values(new)).returning(GenerationRow.id)
+                    insert(GenerationRow).values(_generation_values(new) | {"writer": self._process}).returning(GenerationRow.id)
                 )
                 one = Pending(new, result.scalar_one(), new.instead_of or live, self.index_no)
                 if new.chunks:
@@ -241,8 +271,14 @@ async def _flip(connection: AsyncConnection, pending: Pending) -> bool:
             if pending.replaces is not None:
                 await connection.execute(update(GenerationRow).where(GenerationRow.id == pending.replaces).values(state="stale"))
             return True
-    await connection.execute(update(GenerationRow).where(GenerationRow.id == pending.generation).values(state="stale"))
+    await _drop(connection, [pending.generation])
     return False
+
+
+async def _drop(connection: AsyncConnection, generations: Sequence[int]) -> None:
+    """Leave generations to the sweep."""
+    if generations:
+        await connection.execute(update(GenerationRow).where(GenerationRow.id.in_(generations)).values(state="stale"))
 
 
 async def revoke_writers(connection: AsyncConnection, page_ids: Sequence[str]) -> None:

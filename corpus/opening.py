@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import uuid
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -16,12 +17,14 @@ from corpus.generations import GenerationWriter
 from corpus.index_facts import INDEX, IndexFacts, index_facts, made_with, put_fact, with_remembered
 from corpus.mending import mend_indexes
 from corpus.pages import DEFAULT_COLLECTION, Pages
+from corpus.processes import EMBEDDED, Presence
 from corpus.reindexing import clear_others, open_index
 from corpus.settings import IndexSettings, Settings
 from corpus.stamp import check_stamp, make_stamp
 from corpus.store import ChunkIndex
 
 log = logging.getLogger(__name__)
+MENDING_LOCK = 0x6D656E64  # "mend", among PostgreSQL's advisory locks
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +36,12 @@ class Corpus:
     embedder: Embedder
     index: ChunkIndex
     rebuilt_chunks: int  # how many the indexes lacked when they were opened
+    presence: Presence | None = None  # among other processes; None where there can be none (SQLite)
+
+    @property
+    def shared_as(self) -> str | None:
+        """This process' id, where it shares the corpus with others; None where it has it to itself."""
+        return self.presence.id if self.presence is not None and self.settings.is_shared else None
 
     @property
     def database_url(self) -> str:
@@ -46,17 +55,22 @@ class Corpus:
 
 
 @asynccontextmanager
-async def open_corpus(settings: Settings, *, report: Callable[[str], None] = lambda stage: None) -> AsyncIterator[Corpus]:
-    """Open everything that searching and ingesting need. ``report`` is told each stage as it begins.
+async def open_corpus(
+    settings: Settings, *, role: str = "service", report: Callable[[str], None] = lambda stage: None
+) -> AsyncIterator[Corpus]:
+    """Open everything that searching and ingesting need. ``report`` is told each stage as it begins, other processes the
+    ``role``.
 
     Raises:
-        StartupError: the directory is locked or unusable, weights are missing, or the index was made by another embedder.
+        StartupError: the directory is locked or unusable, weights are missing, the index was made by another embedder, or
+            another process uses the same database with an index of its own.
     """
     async with AsyncExitStack() as stack:
         report("opening the data directory")
         directory = stack.enter_context(DataDirectory(settings.data_dir))
         database = await stack.enter_async_context(Database(url=database_url(settings, directory)))
         await database.migrate()
+        presence = await _present(stack, settings, database, directory, role)
         facts = await database.snapshot(index_facts)
         settings = settings.model_copy(update={"index": with_remembered(settings.index, facts.settings)})
         report("loading the embedder")
@@ -69,8 +83,10 @@ async def open_corpus(settings: Settings, *, report: Callable[[str], None] = lam
             log.warning("a reindex was broken off: `footnote reindex` takes it up again, `footnote reindex --abandon` drops it")
         index = await asyncio.to_thread(open_index, directory, embedder.stamp.dimension, facts.number)
         stack.push_async_callback(asyncio.to_thread, index.close)
-        rebuilt = await mend_indexes(database, index, embedder, report=report)
-        writer = GenerationWriter(database=database, index=index, embedder=embedder)
+        async with database.alone(MENDING_LOCK):  # of several that start at once, one mends and the others find it done
+            rebuilt = await mend_indexes(database, index, embedder, report=report)
+        us = presence.id if presence is not None and settings.is_shared else None
+        writer = GenerationWriter(database=database, index=index, embedder=embedder, process=us)
         pages = Pages(database=database, writer=writer)
         await pages.ensure_collection(DEFAULT_COLLECTION)
         swept = await writer.sweep(abandoned_before=utc_now())
@@ -84,7 +100,28 @@ async def open_corpus(settings: Settings, *, report: Callable[[str], None] = lam
                 counts["chunks"],
                 LITE_ADVISED_CHUNKS,
             )
-        yield Corpus(settings=settings, directory=directory, embedder=embedder, index=index, rebuilt_chunks=rebuilt)
+        yield Corpus(
+            settings=settings, directory=directory, embedder=embedder, index=index, rebuilt_chunks=rebuilt, presence=presence
+        )
+
+
+async def _present(
+    stack: AsyncExitStack, settings: Settings, database: Database, directory: DataDirectory, role: str
+) -> Presence | None:
+    """Take this process' place among those that use the same database; None where that is a file. Raises: StartupError."""
+    if database.is_one_file:
+        return None
+    presence = Presence(
+        database_url=database.url,
+        id=str(uuid.uuid4()) if settings.is_shared else EMBEDDED,
+        role=role,
+        place=directory.identity(),
+        shares_index=settings.is_shared,
+        timeout_s=settings.database.process_timeout_s,
+    )
+    await asyncio.to_thread(presence.__enter__)
+    stack.push_async_callback(asyncio.to_thread, presence.__exit__)
+    return presence
 
 
 def database_url(settings: Settings, directory: DataDirectory) -> str:

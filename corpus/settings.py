@@ -99,6 +99,13 @@ class DatabaseSettings(Section):
         description="A PostgreSQL server's database, postgresql://user:password@host:port/database, for metadata and jobs. "
         "Empty: SQLite files in the data directory.",
     )
+    process_timeout_s: float = Field(
+        25.0,
+        ge=2,
+        le=3600,
+        description="Where several processes share one PostgreSQL: how long one may be silent before the others take it for dead "
+        "and go on with its work. Each is heard of five times as often.",
+    )
 
     @field_validator("url")
     @classmethod
@@ -316,6 +323,12 @@ class Settings(BaseSettings):
     ingest: IngestSettings = Field(default_factory=IngestSettings)
     llm: LlmSettings = Field(default_factory=LlmSettings)
     answer: AnswerSettings = Field(default_factory=AnswerSettings)
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether several processes may share the corpus: servers hold all of it."""
+        index_server = getattr(self, "milvus", None)
+        return bool(self.database.url.get_secret_value() and index_server is not None and index_server.uri)
 
     @classmethod
     def settings_customise_sources(

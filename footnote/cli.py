@@ -15,7 +15,22 @@ from typing import Annotated
 import typer
 
 from corpus.errors import FootnoteError, InvalidInput
-from footnote.commands import ask, backup, evaluate, ingest, jobs, keys, mcp, models, pages, reindex, serve, sources, verify
+from footnote.commands import (
+    ask,
+    backup,
+    evaluate,
+    ingest,
+    jobs,
+    keys,
+    mcp,
+    models,
+    pages,
+    reindex,
+    serve,
+    sources,
+    verify,
+    worker,
+)
 from footnote.commands import doctor as doctor_command
 from footnote.commands import settings as settings_command
 from footnote.commands.options import http_url
@@ -62,6 +77,7 @@ def footnote(
 
 
 app.command("serve")(serve.serve)
+app.command("worker")(worker.worker)
 app.command("ingest")(ingest.ingest)
 app.command("ask")(ask.ask)
 app.command("search")(ask.search)

@@ -89,9 +89,11 @@ def server_config(app: Any, server: ServerSettings) -> uvicorn.Config:
     )
 
 
-def serve(settings: Settings, *, on_bound: Callable[[str], None] = lambda url: None) -> None:
+def serve(settings: Settings, *, on_bound: Callable[[str], None] = lambda url: None, with_worker: bool = True) -> None:
     """Run until SIGINT or SIGTERM. ``on_bound`` is told the URL once the port is taken. Raises: StartupError."""
-    service = EmbeddedService(settings)
+    service = EmbeddedService(settings, with_worker=with_worker)
+    if not with_worker and not settings.is_shared:
+        service.readiness.degraded.append("no ingest worker: jobs wait until the service is started without --no-worker")
     url = service.bind()
     on_bound(url)
     asyncio.run(_announced(service, url))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections import defaultdict
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from functools import partial
@@ -36,6 +37,7 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 BATCH_URLS = 64
+SHARED_BATCH_URLS = 8  # where several workers share a job: a small site is to have enough for all of them
 COMMIT_CHUNKS = 64  # chunks embedded and committed together: enough to fill the embedder's batches
 READ_AHEAD_PAGES = 16
 HALT_CHECK_S = 0.1  # between two looks, before a visit, whether the job is to end: a look costs as much as a quick visit
@@ -54,7 +56,11 @@ def storage_trouble(exc: BaseException) -> str | None:
 
 
 class Crawler:
-    """Runs jobs. ``should_stop`` is asked between pages: when the process wants to end, a batch ends early."""
+    """Runs jobs. ``should_stop`` is asked between pages: when the process wants to end, a batch ends early.
+
+    ``claimant``: this process' id, where several share a job. Each then visits only what it claimed (``ingest/frontier.py``): the
+    one that owns the job's workflow, and those that :meth:`help`.
+    """
 
     def __init__(
         self,
@@ -66,6 +72,7 @@ class Crawler:
         sitemaps: SitemapReader,
         settings: IngestSettings,
         should_stop: Callable[[], bool],
+        claimant: str | None = None,
     ) -> None:
         self._database = database
         self._visitor = visitor
@@ -74,6 +81,8 @@ class Crawler:
         self._sitemaps = sitemaps
         self._settings = settings
         self._should_stop = should_stop
+        self._claimant = claimant
+        self._at_work: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)  # one batch of a job at a time
 
     async def begin(self, job_id: str, *, run: int | None = None) -> bool:
         """Mark a job as running and put its first URLs on the frontier. False if no more is to be done now, which
@@ -104,34 +113,71 @@ class Crawler:
 
     async def run_batch(self, job_id: str, *, run: int | None = None) -> bool:
         """Visit the next URLs of a job and commit what they bring. False when none is left, or no more is to be done now."""
-        job = await self._job(job_id, run)
-        if job is None or job.is_over or job.spec.dry_run:  # which did all it does when it began
-            return False
-        entries, wait_s = await frontier.due(self._database, job_id, now=utc_now(), limit=BATCH_URLS)
-        if wait_s is None:
-            return False
-        if not entries:
-            await asyncio.sleep(min(wait_s, 1.0))
+        async with self._at_work[job_id]:
+            job = await self._job(job_id, run)
+            if job is None or job.is_over or job.spec.dry_run:  # which did all it does when it began
+                return False
+            entries, wait_s = await self._due(job)
+            if wait_s is None:
+                return False
+            if not entries:
+                await asyncio.sleep(min(wait_s, 1.0))
+                return True
+            try:
+                await self._visit_and_record(job, entries)
+                await self._note(job_id, None)
+            except Exception as exc:  # a task group wraps what its tasks raise
+                trouble = storage_trouble(exc)
+                if trouble is None:
+                    raise
+                # Nothing is lost: the URLs are still due, and the job goes on by itself once the trouble is over.
+                log.error("job %s waits: %s", job_id, trouble)
+                with suppress(StorageFull, Unavailable):
+                    await self._note(job_id, trouble)
+                await asyncio.sleep(STORAGE_PAUSE_S)
             return True
+
+    async def help(self, job_id: str) -> bool:
+        """Visit some URLs of a job that another worker runs. False if there was nothing to do.
+
+        Raises: StorageFull, Unavailable, or what broke; the URLs are due again.
+        """
+        if self._at_work[job_id].locked():  # it is ours, or helped already
+            return False
+        async with self._at_work[job_id]:
+            job = await self._job(job_id)
+            if job is None or job.state is not JobState.RUNNING or job.is_over or job.spec.dry_run:
+                return False
+            entries, _ = await self._due(job)
+            if entries:
+                await self._visit_and_record(job, entries)
+            return bool(entries)
+
+    def forget(self, job_id: str) -> None:
+        """The job needs no more help: what is remembered of it goes."""
+        self._recorder.forget(job_id)
+        if not self._at_work[job_id].locked():
+            del self._at_work[job_id]
+
+    async def _due(self, job: Job) -> tuple[list[FrontierUrl], float | None]:
+        if self._claimant is None:
+            return await frontier.due(self._database, job.id, now=utc_now(), limit=BATCH_URLS)
+        return await frontier.claim(self._database, job.id, run=job.run, me=self._claimant, limit=SHARED_BATCH_URLS)
+
+    async def _visit_and_record(self, job: Job, entries: list[FrontierUrl]) -> None:
         try:
             await self._work(job, entries)
-            await self._note(job_id, None)
-        except Exception as exc:  # a task group wraps what its tasks raise
-            trouble = storage_trouble(exc)
-            if trouble is None:
-                raise
-            # Nothing is lost: the URLs are still due, and the job goes on by itself once the trouble is over.
-            log.error("job %s waits: %s", job_id, trouble)
-            with suppress(StorageFull, Unavailable):
-                await self._note(job_id, trouble)
-            await asyncio.sleep(STORAGE_PAUSE_S)
-        return True
+        finally:
+            if self._claimant is not None:
+                with suppress(StorageFull, Unavailable):  # then they are ours again at the next claim
+                    async with self._database.write() as connection:
+                        await frontier.release(connection, job.id, me=self._claimant)
 
     async def finish(self, job_id: str, *, error: str | None = None, run: int | None = None, begun: bool = True) -> bool:
         """Record how a run of a job ended: paused, cancelled, failed if nothing at all could be indexed or with ``error``,
         else succeeded. False if it hasn't ended after all: it was to pause and was resumed before it did. ``begun``: what
         :meth:`begin` gave."""
-        self._recorder.forget(job_id)
+        self.forget(job_id)
         if begun and error is None and (ending := await self._job(job_id, run)):
             await self._delisting.run(ending)
         counted = select(UrlRow.state, func.count().label("n")).where(UrlRow.job_id == job_id).group_by(UrlRow.state)

@@ -28,7 +28,7 @@ from corpus.settings import IngestSettings
 from ingest.decoding import ACCEPT_ENCODING, BodyDecoder, content_coding
 from ingest.guard import GuardedBackend, Resolve, SystemResolver
 from ingest.metering import Meter, MeteredStream
-from ingest.politeness import Politeness
+from ingest.politeness import Pacing, Politeness
 from ingest.urls import UrlParts, check_url, resolve_link, split_url
 
 _REDIRECTS = {301, 302, 303, 307, 308}
@@ -81,6 +81,7 @@ class Fetcher:
         network: what lies beneath the address guard, for tests; asyncio's sockets if None.
         ssl_context: how certificates are judged; the system's trust store if None.
         clock, sleep: seconds of monotonic time, and how to wait for some.
+        politeness: whose turns count; this process' own if None.
         now: the time of day, which dates in Retry-After are measured against.
     """
 
@@ -93,9 +94,12 @@ class Fetcher:
         ssl_context: ssl.SSLContext | None = None,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        politeness: Pacing | None = None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        self.politeness = Politeness(delay_s=settings.delay_s, max_delay_s=settings.max_crawl_delay_s, clock=clock, sleep=sleep)
+        self.politeness: Pacing = politeness or Politeness(
+            delay_s=settings.delay_s, max_delay_s=settings.max_crawl_delay_s, clock=clock, sleep=sleep
+        )
         self._settings = settings
         self._clock = clock
         self._now = now

@@ -12,13 +12,14 @@ from datetime import datetime, timedelta
 from itertools import islice
 from typing import Any, cast
 
-from sqlalchemy import Table, bindparam, func, select, update
+from sqlalchemy import Table, bindparam, func, select, true, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.orm import aliased
 
-from corpus.database import Database, UrlRow, utc_now
+from corpus.database import Database, JobRow, UrlRow, database_now, utc_now
 from corpus.generations import insert_or_ignore
-from corpus.model import UrlKind, UrlState
+from corpus.model import JobState, UrlKind, UrlState
+from corpus.processes import is_free, living
 
 ROWS_AT_ONCE = 100  # inserted with one statement
 KNOWN_AT_ONCE = 500  # URLs looked up with one statement
@@ -29,7 +30,9 @@ MAX_URLS_PER_PAGE = 10
 _urls = cast(Table, UrlRow.__table__)
 _OUTCOME = ("state", "reason", "message", "page_id", "chunks", "finished_at", "transient")
 _FACTS = ("http_status", "size_bytes", "elapsed_ms")
-_FINISH = update(_urls).where(_urls.c.seq == bindparam("of")).values({name: bindparam(name) for name in _OUTCOME + _FACTS})
+_FINISH = update(_urls).where(_urls.c.seq == bindparam("of"))
+_FINISH = _FINISH.values({name: bindparam(name) for name in _OUTCOME + _FACTS} | {"claimed_by": None})
+CLAIMS_POLL_S = 0.5  # before a job looks again whether other workers are done with its last URLs
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,21 +146,23 @@ async def postpone(
     connection: AsyncConnection, entry: FrontierUrl, *, wait_s: float, reason: str, message: str, facts: Facts = NO_FACTS
 ) -> None:
     """Try a URL again later, and remember why."""
+    now: datetime = (await connection.execute(select(database_now(connection.dialect)))).scalar_one()
     values = {
         "attempts": entry.attempts + 1,
-        "not_before": utc_now() + timedelta(seconds=wait_s),
+        "not_before": now + timedelta(seconds=wait_s),
         "reason": reason,
         "message": message,
         "http_status": facts.http_status,
         "size_bytes": facts.size_bytes,
         "elapsed_ms": facts.elapsed_ms,
+        "claimed_by": None,
     }
     await connection.execute(update(UrlRow).where(UrlRow.seq == entry.seq).values(values))
 
 
 async def wait_for(connection: AsyncConnection, entry: FrontierUrl, url: str) -> None:
     """Visit a URL again once the job is done with ``url``. It costs no attempt."""
-    values = {"waits_for": url, "message": f"It waits for {url}, which it names as canonical."}
+    values = {"waits_for": url, "message": f"It waits for {url}, which it names as canonical.", "claimed_by": None}
     await connection.execute(update(UrlRow).where(UrlRow.seq == entry.seq).values(values))
 
 
@@ -168,20 +173,76 @@ async def due(database: Database, job_id: str, *, now: datetime, limit: int) -> 
     A URL that waits for another is due once that one has an outcome. Where pages wait for each other in a ring and nothing
     else is left, the one found first is due.
     """
+    async with database.read() as connection:
+        return await _next(connection, job_id, now=now, limit=limit)
+
+
+async def claim(database: Database, job_id: str, *, run: int, me: str, limit: int) -> tuple[list[FrontierUrl], float | None]:
+    """As :func:`due`, where several workers share the job: what this gives is ``me``'s until it has an outcome, is postponed, or
+    :func:`release` gives it back, or until ``me`` is dead (``corpus/processes.py``). What others hold isn't due, but it is
+    waited for. None if this isn't the job's run, or it is to do no more."""
+    async with database.write() as connection:
+        if not await _is_running(connection, job_id, run):
+            return [], None
+        now: datetime = (await connection.execute(select(database_now(connection.dialect)))).scalar_one()
+        entries, wait_s = await _next(connection, job_id, now=now, limit=limit, me=me)
+        if entries:
+            taken = UrlRow.seq.in_([entry.seq for entry in entries])
+            await connection.execute(update(UrlRow).where(taken).values(claimed_by=me))
+    return entries, wait_s
+
+
+async def wanting(database: Database, *, me: str) -> list[str]:
+    """The running jobs that have a URL which is due and which nobody has claimed."""
+    async with database.read() as connection:
+        now: datetime = (await connection.execute(select(database_now(connection.dialect)))).scalar_one()
+        due_now = UrlRow.not_before.is_(None) | (UrlRow.not_before <= now)
+        pending = (UrlRow.job_id == JobRow.id) & (UrlRow.state == UrlState.PENDING) & UrlRow.waits_for.is_(None)
+        free = select(UrlRow.seq).where(pending, due_now, is_free(UrlRow.claimed_by, me=me)).exists()
+        running = (JobRow.state == JobState.RUNNING) & ~JobRow.cancel_requested & ~JobRow.pause_requested
+        return list((await connection.scalars(select(JobRow.id).where(running, free))).all())
+
+
+async def held(connection: AsyncConnection, entries: Sequence[FrontierUrl], *, run: int, me: str) -> set[int]:
+    """Which of a job's URLs are still ``me``'s to record, by ``seq``: those of a job that has ended, or was taken up by another
+    run, are nobody's, nor is anything of who was taken for dead."""
+    if not entries or not await _is_running(connection, entries[0].job_id, run):
+        return set()
+    seqs = [entry.seq for entry in entries]
+    ours = (UrlRow.claimed_by == me) & UrlRow.claimed_by.in_(living()) & (UrlRow.state == UrlState.PENDING)
+    return set((await connection.scalars(select(UrlRow.seq).where(UrlRow.seq.in_(seqs), ours))).all())
+
+
+async def release(connection: AsyncConnection, job_id: str, *, me: str) -> None:
+    """Give back what ``me`` claimed of a job and hasn't come to."""
+    ours = (UrlRow.job_id == job_id) & (UrlRow.state == UrlState.PENDING) & (UrlRow.claimed_by == me)
+    await connection.execute(update(UrlRow).where(ours).values(claimed_by=None))
+
+
+async def _is_running(connection: AsyncConnection, job_id: str, run: int) -> bool:
+    going_on = (JobRow.run == run) & (JobRow.state == JobState.RUNNING) & ~JobRow.cancel_requested & ~JobRow.pause_requested
+    return await connection.scalar(select(JobRow.id).where(JobRow.id == job_id, going_on)) is not None
+
+
+async def _next(
+    connection: AsyncConnection, job_id: str, *, now: datetime, limit: int, me: str | None = None
+) -> tuple[list[FrontierUrl], float | None]:
     pending = (UrlRow.job_id == job_id) & (UrlRow.state == UrlState.PENDING)
     awaited = aliased(UrlRow)
     is_pending = (awaited.job_id == job_id) & (awaited.url == UrlRow.waits_for) & (awaited.state == UrlState.PENDING)
     waits = UrlRow.waits_for.is_not(None) & select(awaited.seq).where(is_pending).exists()
-    async with database.read() as connection:
-        for candidates, most in ((pending & ~waits, limit), (pending, 1)):
-            ready = candidates & (UrlRow.not_before.is_(None) | (UrlRow.not_before <= now))
-            rows = (await connection.execute(select(UrlRow).where(ready).order_by(UrlRow.seq).limit(most))).all()
-            if rows:
-                sitemaps = [row.seq for row in rows if row.kind == UrlKind.SITEMAP]
-                return [_entry(row) for row in rows if row.seq not in sitemaps[1:]], 0.0
-            soonest: datetime | None = await connection.scalar(select(func.min(UrlRow.not_before)).where(candidates))
-            if soonest:
-                return [], max(0.0, (soonest - now).total_seconds())
+    free = is_free(UrlRow.claimed_by, me=me) if me is not None else true()
+    for candidates, most in ((pending & ~waits, limit), (pending, 1)):
+        ready = candidates & (UrlRow.not_before.is_(None) | (UrlRow.not_before <= now)) & free
+        rows = (await connection.execute(select(UrlRow).where(ready).order_by(UrlRow.seq).limit(most))).all()
+        if rows:
+            sitemaps = [row.seq for row in rows if row.kind == UrlKind.SITEMAP]
+            return [_entry(row) for row in rows if row.seq not in sitemaps[1:]], 0.0
+        if me is not None and await connection.scalar(select(UrlRow.seq).where(pending, ~free).limit(1)) is not None:
+            return [], CLAIMS_POLL_S
+        soonest: datetime | None = await connection.scalar(select(func.min(UrlRow.not_before)).where(candidates))
+        if soonest:
+            return [], max(0.0, (soonest - now).total_seconds())
     return [], None
 
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
+from typing import Protocol
 
 PAUSE_PER_ANSWER = 5.0  # a host is busy with us for a fifth of the time
 LEAST_BACK_OFF_S = 1.0  # after the first sign that a host has too much to do
@@ -41,6 +42,16 @@ def adapted_pause_s(pause_s: float, *, answer_s: float, is_overloaded: bool, lon
     one slow page doesn't count for all; up to ``longest_s``."""
     wanted_s = max(2 * pause_s, LEAST_BACK_OFF_S) if is_overloaded else (pause_s + PAUSE_PER_ANSWER * answer_s) / 2
     return min(wanted_s, longest_s)
+
+
+class Pacing(Protocol):
+    """Whoever hands out turns at hosts: this module's within one process, or ``ingest/shared_politeness.py``'s over many."""
+
+    def delay_for(self, host: str) -> float: ...
+    def set_delay(self, host: str, delay_s: float) -> None: ...
+    def hold_off(self, host: str, wait_s: float) -> None: ...
+    def answered(self, host: str, *, answer_s: float, is_overloaded: bool) -> None: ...
+    def turn(self, host: str) -> AbstractAsyncContextManager[None]: ...
 
 
 class Politeness:

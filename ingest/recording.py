@@ -44,6 +44,8 @@ class Visited:
 
 
 class Recorder:
+    """``claimant``: this process' id, where several share a job's URLs. Then only what is still its own is recorded."""
+
     def __init__(
         self,
         *,
@@ -51,16 +53,20 @@ class Recorder:
         writer: GenerationWriter,
         settings: IngestSettings,
         jitter: Callable[[], float] = random.random,
+        claimant: str | None = None,
     ) -> None:
         self._database = database
         self._writer = writer
         self._settings = settings
         self._jitter = jitter
+        self._claimant = claimant
         self._traps: dict[str, Traps] = {}
+        self._seen_of_traps: dict[str, int] = {}  # where jobs are shared: the last URL of the job that its traps know of
 
     def forget(self, job_id: str) -> None:
         """The job has come to an end: what it remembers of its links is needed no more."""
         self._traps.pop(job_id, None)
+        self._seen_of_traps.pop(job_id, None)
 
     async def record(self, job: Job, batch: Sequence[Visited], *, is_over: Callable[[], Awaitable[bool]]) -> None:
         """Commit what a batch of visits brought. What isn't recorded, for whatever reason, is still due and visited again."""
@@ -81,12 +87,23 @@ class Recorder:
         verdicts = await self._database.snapshot(partial(judge, job=job, pages=pages))
         if verdicts.settled:
             await self._record_small(job, [Visited(entry, verdict) for entry, verdict in verdicts.settled])
-        if verdicts.fresh:
-            await self._write(job, verdicts.fresh, is_over)
-        return verdicts.repeated
+        overtaken = await self._write(job, verdicts.fresh, is_over) if verdicts.fresh else []
+        return verdicts.repeated + overtaken
 
-    async def _write(self, job: Job, pages: list[Read], is_over: Callable[[], Awaitable[bool]]) -> None:
+    async def _write(self, job: Job, pages: list[Read], is_over: Callable[[], Awaitable[bool]]) -> list[Read]:
+        """Write pages; gives those that say the same as one which another worker wrote meanwhile."""
         by_id = {changed.page.id: (entry, changed) for entry, changed in pages}
+        overtaken: list[Read] = []
+
+        async def admit(connection: AsyncConnection, written: Sequence[Pending]) -> set[int]:
+            overtaken.clear()
+            ours = await self._ours(connection, job, [entry for entry, _ in pages])
+            held = [one for one in written if by_id[one.new.id][0].seq in ours]
+            if self._claimant is not None:
+                twins = {one.new.id for one in held if await self._twin(connection, one, besides=list(by_id))}
+                overtaken.extend(by_id[page] for page in twins)
+                held = [one for one in held if one.new.id not in twins]
+            return {one.generation for one in held}
 
         async def on_flip(connection: AsyncConnection, pending: Pending, went_live: bool) -> None:
             entry, changed = by_id[pending.new.id]
@@ -103,12 +120,25 @@ class Recorder:
             await sheet.write()
 
         try:
-            await self._writer.commit([changed.page for _, changed in pages], on_flip=on_flip, is_over=is_over)
+            await self._writer.commit([changed.page for _, changed in pages], on_flip=on_flip, is_over=is_over, admit=admit)
         except TransientError as exc:
             await self._record_small(job, [Visited(entry, exc) for entry, _ in pages])
+        return overtaken
+
+    async def _ours(self, connection: AsyncConnection, job: Job, entries: Sequence[FrontierUrl]) -> set[int]:
+        """Which URLs this process may record, by ``seq``."""
+        if self._claimant is None:
+            return {entry.seq for entry in entries}
+        return await frontier.held(connection, entries, run=job.run, me=self._claimant)
+
+    async def _twin(self, connection: AsyncConnection, pending: Pending, *, besides: Sequence[str]) -> bool:
+        """Whether there is now a page that says the same: when this one was judged, another worker may have been writing it."""
+        return await connection.run_sync(aliases.twin_of, pending.new, besides=besides) is not None
 
     async def _record_small(self, job: Job, visits: Sequence[Visited]) -> None:
         async with self._database.write() as connection:
+            ours = await self._ours(connection, job, [one.entry for one in visits])
+            visits = [one for one in visits if one.entry.seq in ours]
             live = await live_pages(connection, job, [one.entry.url for one in visits])
             sheet = Sheet(connection, job, await self._traps_of(connection, job))
             for one in visits:
@@ -158,13 +188,18 @@ class Recorder:
                 )
 
     async def _traps_of(self, connection: AsyncConnection, job: Job) -> Traps:
-        """What the job has to remember of its links: kept while this process works on it, and made from the frontier."""
+        """What the job has to remember of its links: kept while this process works on it, and made from the frontier, of which
+        what other workers found is read as it comes (numbers are given in order, as there is one writer at a time)."""
         traps = self._traps.get(job.id)
-        if traps is None:
-            traps = self._traps[job.id] = Traps(settings=self._settings)
-            for url, reason in await connection.execute(select(UrlRow.url, UrlRow.reason).where(UrlRow.job_id == job.id)):
-                with suppress(PermanentError):  # what was given may be no URL
-                    traps.remember(url, reason if reason in REASONS else None)
+        if traps is not None and self._claimant is None:
+            return traps
+        traps = traps or self._traps.setdefault(job.id, Traps(settings=self._settings))
+        columns = (UrlRow.seq, UrlRow.url, UrlRow.reason)
+        unseen = select(*columns).where(UrlRow.job_id == job.id, UrlRow.seq > self._seen_of_traps.get(job.id, 0))
+        for seq, url, reason in await connection.execute(unseen.order_by(UrlRow.seq)):
+            self._seen_of_traps[job.id] = seq
+            with suppress(PermanentError):  # what was given may be no URL
+                traps.remember(url, reason if reason in REASONS else None)
         return traps
 
     def _backoff_s(self, attempts: int) -> float:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import random
 import threading
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from concurrent.futures import Future
@@ -26,14 +27,17 @@ from corpus.generations import GenerationWriter
 from corpus.jobs import APPLICATION, APPLICATION_VERSION, QUEUE, WORKFLOW, enqueue_options, ready, workflow_id
 from corpus.model import JobState
 from corpus.opening import Corpus
+from corpus.processes import BEATS, EMBEDDED, bury, find_dead, others
 from corpus.retention import forget_jobs
 from corpus.sources import fire_due
+from ingest import frontier
 from ingest.browser import Renderer
 from ingest.crawl import STORAGE_PAUSE_S, Crawler, storage_trouble
 from ingest.fetch import Fetcher
 from ingest.parsing import ParserPool
 from ingest.recording import Recorder
 from ingest.robots import Robots
+from ingest.shared_politeness import SharedPoliteness
 from ingest.sitemap_walk import SitemapReader
 from ingest.vanished import Delisting
 from ingest.visit import Visitor
@@ -41,11 +45,13 @@ from ingest.visit import Visitor
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 
-EXECUTOR = "embedded"
 JOBS_AT_ONCE = 4
 QUEUE_POLL_S = 0.2
 DISPATCH_EVERY_S = 1.0
 FORGET_EVERY = timedelta(days=1)
+FORGETTING_LOCK = 0x666F7267  # "forg", among PostgreSQL's advisory locks
+HELP_POLL_S = 0.5
+TURN_MARGIN_S = 30.0  # beyond a fetch's deadline, before a host is taken from who doesn't give it back
 # Recovery is what durability is for; DBOS would give a job up after 100 of them.
 MAX_RECOVERIES = 1_000_000
 
@@ -59,13 +65,14 @@ class IngestWorker:
 
     def __init__(self, *, corpus: Corpus, clock: Callable[[], datetime] = utc_now) -> None:
         self._corpus = corpus
+        self._us = corpus.shared_as
         self._clock = clock
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="ingest-worker", daemon=True)
         self._stack = AsyncExitStack()
         self._stopping = threading.Event()
         self._leaving = asyncio.Event()  # as _stopping, for the worker's own loop
-        self._dispatching: Future[None] | None = None
+        self._loops: list[Future[None]] = []
         self._forget_at: datetime | None = None
         self._database: Database
         self._crawler: Crawler
@@ -74,16 +81,17 @@ class IngestWorker:
         self._thread.start()
         await self._here(self._open())
         await asyncio.to_thread(self._launch)
-        for job_id, ended_as in (await asyncio.to_thread(self._astray, await self._here(self._open_jobs()))).items():
-            await self._here(self._settle(job_id, ended_as))
-        self._dispatching = asyncio.run_coroutine_threadsafe(self._dispatch(), self._loop)
+        for (job_id, run), ended_as in (await asyncio.to_thread(self._astray, await self._here(self._open_jobs()))).items():
+            await self._here(self._settle(job_id, run, ended_as))
+        loops = [self._dispatch()] if self._us is None else [self._dispatch(), self._help(), self._watch(self._us)]
+        self._loops = [asyncio.run_coroutine_threadsafe(loop, self._loop) for loop in loops]
         return self
 
     async def __aexit__(self, *_: object) -> None:
         self._stopping.set()
         self._loop.call_soon_threadsafe(self._leaving.set)
-        if self._dispatching is not None:
-            await asyncio.wrap_future(self._dispatching)
+        for ending in self._loops:
+            await asyncio.wrap_future(ending)
         await asyncio.to_thread(DBOS.destroy, destroy_registry=True, workflow_completion_timeout_sec=0)
         await self._here(self._close())
         self._loop.call_soon_threadsafe(self._loop.stop)
@@ -94,7 +102,7 @@ class IngestWorker:
         settings, embedder = self._corpus.settings, self._corpus.embedder
         enter = self._stack.enter_async_context
         database = await enter(Database(url=self._corpus.database_url))
-        fetcher = await enter(Fetcher(settings=settings.ingest))
+        fetcher = await enter(Fetcher(settings=settings.ingest, politeness=self._politeness(database)))
         parser = await enter(
             ParserPool(
                 timeout_s=settings.ingest.parse_timeout_s,
@@ -105,7 +113,7 @@ class IngestWorker:
         renderer = None
         if settings.ingest.render != "never":
             renderer = await enter(Renderer(fetcher=fetcher, robots=robots, settings=settings.ingest))
-        writer = GenerationWriter(database=database, index=self._corpus.index, embedder=embedder)
+        writer = GenerationWriter(database=database, index=self._corpus.index, embedder=embedder, process=self._us)
         visitor = Visitor(
             fetcher=fetcher,
             robots=robots,
@@ -119,11 +127,26 @@ class IngestWorker:
         self._crawler = Crawler(
             database=database,
             visitor=visitor,
-            recorder=Recorder(database=database, writer=writer, settings=settings.ingest),
+            recorder=Recorder(database=database, writer=writer, settings=settings.ingest, claimant=self._us),
             delisting=Delisting(database=database, writer=writer),
             sitemaps=SitemapReader(fetcher=fetcher, robots=robots, parser=parser, settings=settings.ingest),
             settings=settings.ingest,
             should_stop=self._stopping.is_set,
+            claimant=self._us,
+        )
+        self._writer = writer
+
+    def _politeness(self, database: Database) -> SharedPoliteness | None:
+        """Where other workers fetch too, the hosts are paced over all of them."""
+        if self._us is None:
+            return None
+        ingest = self._corpus.settings.ingest
+        return SharedPoliteness(
+            database=database,
+            me=self._us,
+            delay_s=ingest.delay_s,
+            max_delay_s=ingest.max_crawl_delay_s,
+            longest_turn_s=ingest.fetch_deadline_s + TURN_MARGIN_S,
         )
 
     async def _close(self) -> None:
@@ -143,13 +166,15 @@ class IngestWorker:
             name=APPLICATION,
             system_database_url=self._corpus.queue_url,
             application_version=APPLICATION_VERSION,
-            executor_id=EXECUTOR,
+            executor_id=self._us or EMBEDDED,
             log_level="WARNING",
             enable_otlp=False,
         )
         DBOS(config=config)
         self._register()
         DBOS.launch()
+        if self._us is not None:  # jobs of the time when this corpus had one process, which isn't there any more
+            DBOS._recover_pending_workflows([EMBEDDED])
         DBOS.register_queue(QUEUE, worker_concurrency=JOBS_AT_ONCE, polling_interval_sec=QUEUE_POLL_S)
 
     def _register(self) -> None:
@@ -198,29 +223,73 @@ class IngestWorker:
 
     async def _open_jobs(self) -> Sequence[tuple[str, int]]:
         """The jobs that have a workflow, or are to have one. The time that no worker ran isn't counted as work."""
+        is_alone = self._us is None or not await others(self._database, me=self._us)
         async with self._database.write() as connection:
-            running = (JobRow.state == JobState.RUNNING) & JobRow.working_since.is_not(None)
-            await connection.execute(update(JobRow).where(running).values(working_since=utc_now()))
+            if is_alone:
+                running = (JobRow.state == JobState.RUNNING) & JobRow.working_since.is_not(None)
+                await connection.execute(update(JobRow).where(running).values(working_since=utc_now()))
             open_jobs = select(JobRow.id, JobRow.run).where(JobRow.state.in_((JobState.QUEUED, JobState.RUNNING)))
             return [(row.id, row.run) for row in (await connection.execute(open_jobs)).all()]
 
-    def _astray(self, jobs: Sequence[tuple[str, int]]) -> dict[str, str | None]:
+    def _astray(self, jobs: Sequence[tuple[str, int]]) -> dict[tuple[str, int], str | None]:
         """The jobs that have no living workflow, and how it ended if they had one. Synchronous, for DBOS' asynchronous calls
         make its own thread pool the loop's, which then dies with DBOS."""
-        found: dict[str, str | None] = {}
+        found: dict[tuple[str, int], str | None] = {}
         for job_id, run in jobs:
             workflow = DBOS.get_workflow_status(workflow_id(job_id, run))
             if workflow is None or workflow.status not in ("PENDING", "ENQUEUED", "DELAYED"):
-                found[job_id] = workflow.status if workflow else None
+                found[job_id, run] = workflow.status if workflow else None
         return found
 
-    async def _settle(self, job_id: str, ended_as: str | None) -> None:
+    async def _settle(self, job_id: str, run: int, ended_as: str | None) -> None:
         if ended_as is not None:
             error = f"The job's workflow ended as {ended_as} and left the job unfinished."
-            await self._crawler.finish(job_id, error=error)
+            await self._crawler.finish(job_id, run=run, error=error)
             return
         async with self._database.write() as connection:  # it never reached the queue, or the queue's file was lost
-            await connection.execute(update(JobRow).where(JobRow.id == job_id).values(state=JobState.QUEUED))
+            ours = (JobRow.id == job_id) & (JobRow.run == run)
+            open_state = JobRow.state.in_((JobState.QUEUED, JobState.RUNNING))
+            await connection.execute(update(JobRow).where(ours & open_state).values(state=JobState.QUEUED))
+
+    async def _help(self) -> None:
+        """Visit URLs of jobs that other workers run, as long as there are any that nobody has claimed."""
+        assert self._us is not None
+        helped: set[str] = set()
+        while not self._stopping.is_set():
+            try:
+                wanting = await frontier.wanting(self._database, me=self._us)
+                for job_id in helped - set(wanting):
+                    self._crawler.forget(job_id)
+                helped &= set(wanting)
+                random.shuffle(wanting)
+                for job_id in wanting:
+                    if not self._stopping.is_set() and await self._crawler.help(job_id):
+                        helped.add(job_id)
+                        break
+                else:
+                    await self._rest(HELP_POLL_S)
+            except Exception as exc:  # an outermost loop: whatever breaks a job is its owner's to tell
+                foreseen = storage_trouble(exc) is not None
+                log.error("no help for other workers' jobs for now: %s", exc, exc_info=not foreseen)
+                await self._rest(STORAGE_PAUSE_S)
+
+    async def _watch(self, us: str) -> None:
+        """Take over the work of processes that have died. Any living worker may, and all may at once: a workflow goes back to
+        the queue once, from which one of them takes it."""
+        timeout_s = self._corpus.settings.database.process_timeout_s
+        presence = self._corpus.presence
+        while not self._stopping.is_set():
+            try:
+                if presence is not None and presence.is_steady:
+                    dead = [one for one in await find_dead(self._database, timeout_s=timeout_s) if one != us]
+                    if dead:
+                        await asyncio.to_thread(DBOS._recover_pending_workflows, dead)
+                        await self._writer.sweep(abandoned_before=utc_now())
+                        await bury(self._database, dead)
+            except Exception as exc:  # an outermost loop
+                foreseen = isinstance(exc, FootnoteError | SQLAlchemyError)
+                log.error("dead processes' work waits, as the queue or the database fails: %s", exc, exc_info=not foreseen)
+            await self._rest(timeout_s / BEATS)
 
     async def _dispatch(self) -> None:
         """Fire schedules, and put on the queue what was recorded but never reached it: jobs that a schedule made, that waited
@@ -255,7 +324,9 @@ class IngestWorker:
             await asyncio.to_thread(client.delete_workflows, ids)
 
         keep = timedelta(days=self._corpus.settings.ingest.keep_jobs_days)
-        await forget_jobs(self._database, ended_before=now - keep, before_row_goes=forget_workflows)
+        async with self._database.alone(FORGETTING_LOCK, wait=False) as ours:
+            if ours:  # else another worker does it just now
+                await forget_jobs(self._database, ended_before=now - keep, before_row_goes=forget_workflows)
         self._forget_at = now + FORGET_EVERY
 
     async def _recorded(self) -> set[tuple[str, int]]:

@@ -26,6 +26,7 @@ def serve(
         int | None, typer.Option(min=0, max=65535, help="Port to listen on; 0 picks a free one.", show_default="8000")
     ] = None,
     data_dir: Annotated[Path | None, typer.Option("--data-dir", help="Where everything is kept.", show_default=False)] = None,
+    no_worker: Annotated[bool, typer.Option("--no-worker", help="Leave ingesting to `footnote worker`.")] = False,
 ) -> None:
     """Run the service and its worker until Ctrl-C. A second Ctrl-C waits for nothing more; nothing indexed is lost."""
     # Imported here: together they cost seconds that `footnote --help` must not.
@@ -45,7 +46,7 @@ def serve(
         threading.Thread(target=_tell_stages, args=(url, started), name="tell-stages", daemon=True).start()
 
     interrupted = _leave_at_second_interrupt()
-    serve_until_stopped(settings, on_bound=on_bound)
+    serve_until_stopped(settings, on_bound=on_bound, with_worker=not no_worker)
     if interrupted.is_set():  # usually the event loop says so itself, by KeyboardInterrupt
         raise typer.Exit(130)
 

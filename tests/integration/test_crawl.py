@@ -8,6 +8,7 @@ import ssl
 import uuid
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -108,26 +109,7 @@ class Ingest:
         **settings: Any,
     ) -> Ended:
         """A process's work on a job: a crawler of its own, which remembers nothing of one that ran before."""
-        chosen = IngestSettings(**{"allow_private_hosts": [PUBLIC_IP], "delay_s": 0.0, "fetch_deadline_s": 5.0, **settings})
-        async with Fetcher(settings=chosen, resolve=resolve, ssl_context=ssl_context) as fetcher:
-            robots = Robots(settings=chosen, fetcher=fetcher)
-            visitor = Visitor(
-                fetcher=fetcher,
-                robots=robots,
-                parser=self._parser,
-                tokenizer=self.shelf.corpus.embedder.tokenizer,
-                index=self.shelf.corpus.settings.index,
-                user_agent=chosen.user_agent,
-            )
-            crawler = Crawler(
-                database=self.shelf.database,
-                visitor=visitor,
-                recorder=Recorder(database=self.shelf.database, writer=self.shelf.writer, settings=chosen),
-                delisting=Delisting(database=self.shelf.database, writer=self.shelf.writer),
-                sitemaps=SitemapReader(fetcher=fetcher, robots=robots, parser=self._parser, settings=chosen),
-                settings=chosen,
-                should_stop=lambda: False,
-            )
+        async with self.crawler(resolve=resolve, ssl_context=ssl_context, **settings) as crawler:
             if await crawler.begin(job_id):
                 for _ in range(MAX_BATCHES):
                     if not await crawler.run_batch(job_id):
@@ -138,6 +120,39 @@ class Ingest:
                     pytest.fail(f"The job has not ended after {MAX_BATCHES} batches.")
             await crawler.finish(job_id)
         return await self.look(job_id)
+
+    @asynccontextmanager
+    async def crawler(
+        self,
+        *,
+        resolve: Resolve | None = None,
+        ssl_context: ssl.SSLContext | None = None,
+        claimant: str | None = None,
+        **settings: Any,
+    ) -> AsyncIterator[Crawler]:
+        chosen = IngestSettings(**{"allow_private_hosts": [PUBLIC_IP], "delay_s": 0.0, "fetch_deadline_s": 5.0, **settings})
+        database, corpus = self.shelf.database, self.shelf.corpus
+        writer = GenerationWriter(database=database, index=corpus.index, embedder=corpus.embedder, process=claimant)
+        async with Fetcher(settings=chosen, resolve=resolve, ssl_context=ssl_context) as fetcher:
+            robots = Robots(settings=chosen, fetcher=fetcher)
+            visitor = Visitor(
+                fetcher=fetcher,
+                robots=robots,
+                parser=self._parser,
+                tokenizer=self.shelf.corpus.embedder.tokenizer,
+                index=self.shelf.corpus.settings.index,
+                user_agent=chosen.user_agent,
+            )
+            yield Crawler(
+                database=database,
+                visitor=visitor,
+                recorder=Recorder(database=database, writer=writer, settings=chosen, claimant=claimant),
+                delisting=Delisting(database=database, writer=writer),
+                sitemaps=SitemapReader(fetcher=fetcher, robots=robots, parser=self._parser, settings=chosen),
+                settings=chosen,
+                should_stop=lambda: False,
+                claimant=claimant,
+            )
 
     async def run(self, *urls: str, mode: IngestMode = IngestMode.CRAWL, **options: Any) -> Ended:
         return await self.work(await self.submit(*urls, mode=mode, **options))
