@@ -16,7 +16,19 @@ TOWER = "The tower is 330 metres tall and was finished in 1889."
 BREAD = "Sourdough bread rises slowly because wild yeast works slowly."
 TRAIN = "The night train to Vienna leaves at ten in the evening."
 
-HOSTILE = ("the of and", "   ", "🙂🙂", '"unbalanced AND (', "x" * 20_000, "مرحبا بالعالم", "\x00\n\t", "many words " * 5_000)
+HOSTILE = (
+    "the of and",
+    "   ",
+    "?!… — “”",
+    "🙂🙂",
+    '"unbalanced AND (',
+    "x" * 20_000,
+    "مرحبا بالعالم",
+    "Wie hoch ist der Turm?",
+    "塔有多高？",
+    "\x00\n\t",
+    "many words " * 5_000,
+)
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
