@@ -21,6 +21,7 @@ from corpus.errors import InvalidInput, Overloaded, Unavailable
 from corpus.model import Hit
 from corpus.search import Searcher, SearchQuery, SearchResult
 from corpus.settings import AnswerSettings, LlmSettings, SearchSettings
+from corpus.spans import span
 
 STOP = ("\n\n", "\nQuestion:", "<passage", "</passage")
 NEAREST_PAGES = 3
@@ -131,7 +132,8 @@ class Answerer:
         yield Retrieved(hits=tuple(result.hits), timings_ms=result.timings_ms, rewritten_question=rewritten)
         timings = dict(result.timings_ms)
         mark = time.perf_counter()
-        sentences = await self._evidence.find(result)
+        with span("evidence"):
+            sentences = await self._evidence.find(result)
         timings["evidence"] = (time.perf_counter() - mark) * 1000
         best = sentences[0].score if sentences else 0.0
         confidence = MINILM_CALIBRATION.confidence(best) if sentences else 0.0
@@ -167,7 +169,8 @@ class Answerer:
                 notes.append("No language model is configured (llm.engine is none): answers are quotes.")
             timings["generation"] = (time.perf_counter() - mark) * 1000
             mark = time.perf_counter()
-            answer = await self._ground(query.text, claims, sentences, result.hits)
+            with span("verify", footnote__claims=len(claims)):
+                answer = await self._ground(query.text, claims, sentences, result.hits)
             answer = replace(answer, notes=tuple(notes))
             timings["verification"] = (time.perf_counter() - mark) * 1000
         timings["total"] = (time.perf_counter() - started) * 1000
@@ -179,7 +182,8 @@ class Answerer:
         if self._reranker is None:
             return await self._searcher.search(replace(query, limit=keep))
         result = await self._searcher.search(replace(query, limit=max(keep, self._search.rerank_candidates)))
-        return await self._reranker.rerank(result, limit=keep)
+        with span("rerank", footnote__candidates=len(result.hits)):
+            return await self._reranker.rerank(result, limit=keep)
 
     async def _write(self, question: str, sentences: Sequence[Sentence]) -> AsyncGenerator[Piece]:
         if self._model is None:

@@ -25,6 +25,7 @@ from corpus.embedding import Embedder, Embedding
 from corpus.errors import StorageFull, TransientError, Unavailable
 from corpus.model import ChunkSpan, PageText, chunk_id, page_id
 from corpus.processes import living
+from corpus.spans import span
 from corpus.store import ChunkIndex, IndexRow, headings_text
 
 log = logging.getLogger(__name__)
@@ -191,10 +192,12 @@ class GenerationWriter:
         chunks = [(one, chunk) for one in pending for chunk in one.new.chunks]
         kept = await self._unchanged(pending)
         new = [chunk.embed_text for one, chunk in chunks if (one.generation, chunk.embed_text) not in kept]
-        embedded = iter(await self._embed(new, is_over))
+        with span("embed", footnote__chunks=len(new)):
+            embedded = iter(await self._embed(new, is_over))
         embeddings = [kept.get((one.generation, chunk.embed_text)) or next(embedded) for one, chunk in chunks]
-        await asyncio.to_thread(self._index.write, [_index_row(one, chunk) for one, chunk in chunks], embeddings)
-        missing = await asyncio.to_thread(self._index.missing, [i for one in pending for i in one.chunk_ids])
+        with span("store", footnote__chunks=len(chunks)):
+            await asyncio.to_thread(self._index.write, [_index_row(one, chunk) for one, chunk in chunks], embeddings)
+            missing = await asyncio.to_thread(self._index.missing, [i for one in pending for i in one.chunk_ids])
         if missing:
             raise TransientError(
                 f"{len(missing)} of {len(chunks)} chunks can't be found again after writing them.", reason="index_write_failed"

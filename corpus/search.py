@@ -25,6 +25,7 @@ from corpus.model import Chunk, Hit, SearchMode, StageScore
 from corpus.pages import live_chunks, to_chunk
 from corpus.query_batching import QueryBatcher
 from corpus.settings import SearchSettings
+from corpus.spans import span
 from corpus.store import Candidate, ChunkIndex, IndexFilter
 
 MAX_TRIES = 5
@@ -92,7 +93,8 @@ class Searcher:
             fused = self._fuse(query.mode, dense, lexical)
             timings["fusion"] = _ms_since(started)
             started = time.perf_counter()
-            chunks, stale, after = await self._database.snapshot(partial(_look_up, ids=ranked(fused), query=query))
+            with span("lookup"):
+                chunks, stale, after = await self._database.snapshot(partial(_look_up, ids=ranked(fused), query=query))
             timings["lookup"] = _ms_since(started)
             moved = before.epoch != after.epoch or before.hidden_chunks < after.hidden_chunks
             if not stale or not moved or attempt == MAX_TRIES:
@@ -105,7 +107,8 @@ class Searcher:
         if query.mode is SearchMode.LEXICAL:
             return None
         started = time.perf_counter()
-        embedding = await self._queries.embed(query.text)
+        with span("embed"):
+            embedding = await self._queries.embed(query.text)
         timings["embed"] = _ms_since(started)
         return embedding
 
@@ -116,7 +119,8 @@ class Searcher:
         if made is None:
             return []
         started = time.perf_counter()
-        found = await asyncio.to_thread(self._index.vectors.search, made.vector, where=query.where, limit=candidates)
+        with span("dense", footnote__candidates=candidates):
+            found = await asyncio.to_thread(self._index.vectors.search, made.vector, where=query.where, limit=candidates)
         timings["dense"] = _ms_since(started)
         return found
 
@@ -124,7 +128,8 @@ class Searcher:
         if query.mode is SearchMode.DENSE:
             return []
         started = time.perf_counter()
-        found = await asyncio.to_thread(self._index.lexical.search, query.text, where=query.where, limit=candidates)
+        with span("bm25", footnote__candidates=candidates):
+            found = await asyncio.to_thread(self._index.lexical.search, query.text, where=query.where, limit=candidates)
         timings["lexical"] = _ms_since(started)
         return found
 

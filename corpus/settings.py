@@ -316,6 +316,11 @@ class Settings(BaseSettings):
     log_format: Literal["text", "json"] = Field(
         "text", description="text: lines for people. json: one object a line, for what collects logs."
     )
+    tracing: bool = Field(
+        False,
+        description="Send traces of answers and ingest to an OpenTelemetry collector (the extra `otel`). Where to, how many and "
+        "under which name: OpenTelemetry's own variables, such as OTEL_EXPORTER_OTLP_ENDPOINT.",
+    )
     server: ServerSettings = Field(default_factory=ServerSettings)
     database: DatabaseSettings = Field(default_factory=DatabaseSettings)
     index: IndexSettings = Field(default_factory=IndexSettings)

@@ -13,6 +13,7 @@ from typing import Any, TextIO
 
 from app.request_id import request_id
 from corpus.settings import Settings
+from corpus.spans import trace_id
 from footnote.redaction import Redaction
 from footnote.terminal import clean
 
@@ -69,7 +70,8 @@ def _indented(text: str) -> str:
 
 
 class JsonFormatter(logging.Formatter):
-    """One JSON object a line: ``time``, ``level``, ``logger``, ``message``, within a request ``request_id``, then the record's
+    """One JSON object a line: ``time``, ``level``, ``logger``, ``message``, within a request ``request_id``, within a
+    trace ``trace_id``, then the record's
     ``facts`` (``logging``'s ``extra``), and ``exception`` with its traceback."""
 
     def __init__(self, *, redact: Redaction | None = None) -> None:
@@ -86,6 +88,8 @@ class JsonFormatter(logging.Formatter):
         }
         if id := request_id.get():
             line["request_id"] = id
+        if trace := trace_id():
+            line["trace_id"] = trace
         facts: dict[str, Any] = getattr(record, "facts", {})
         line |= {name: self._redact(fact) if isinstance(fact, str) else fact for name, fact in facts.items()}
         if record.exc_info:

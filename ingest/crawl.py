@@ -23,6 +23,7 @@ from corpus.errors import IngestError, NotFound, PermanentError, StorageFull, Un
 from corpus.jobs import worked_s
 from corpus.model import IngestMode, JobState, UrlKind, UrlState, page_id
 from corpus.settings import IngestSettings
+from corpus.spans import span
 from ingest import frontier
 from ingest.frontier import Ending, FrontierUrl
 from ingest.job import Job
@@ -331,13 +332,14 @@ class Crawler:
                     if await frontier.count(connection, job.id, UrlKind.PAGE) >= job.spec.max_pages:
                         return NotIndexed("page_budget", "The job had as many pages as it may before this sitemap's turn came.")
                 return await self._sitemaps.read(entry.url)
-            return await self._visitor.visit(
-                entry.url,
-                collection_id=job.collection_id,
-                job_id=job.id,
-                known=known,
-                may_move_to=lambda url: job.admits(url, entry.depth),
-            )
+            with span("visit", url__full=entry.url, footnote__job_id=job.id):
+                return await self._visitor.visit(
+                    entry.url,
+                    collection_id=job.collection_id,
+                    job_id=job.id,
+                    known=known,
+                    may_move_to=lambda url: job.admits(url, entry.depth),
+                )
         except IngestError as exc:
             return exc
         except Exception as exc:  # one page, however odd, must not end the job of a thousand others

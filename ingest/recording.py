@@ -21,6 +21,7 @@ from corpus.errors import IngestError, PermanentError, TransientError
 from corpus.generations import GenerationWriter, Pending
 from corpus.model import UrlState
 from corpus.settings import IngestSettings
+from corpus.spans import span
 from ingest import aliases, frontier
 from ingest.frontier import Facts, FrontierUrl
 from ingest.job import Job
@@ -120,7 +121,8 @@ class Recorder:
             await sheet.write()
 
         try:
-            await self._writer.commit([changed.page for _, changed in pages], on_flip=on_flip, is_over=is_over, admit=admit)
+            with span("commit", footnote__job_id=job.id, footnote__pages=len(pages)):
+                await self._writer.commit([changed.page for _, changed in pages], on_flip=on_flip, is_over=is_over, admit=admit)
         except TransientError as exc:
             await self._record_small(job, [Visited(entry, exc) for entry, _ in pages])
         return overtaken

@@ -13,6 +13,7 @@ from corpus.errors import IngestError, PermanentError
 from corpus.generations import NewPage
 from corpus.model import ChunkSpan, PageText
 from corpus.settings import IndexSettings
+from corpus.spans import span
 from ingest.directives import in_headers as directives_in_headers
 from ingest.duplicates import simhash
 from ingest.extract import ExtractedPage
@@ -137,7 +138,8 @@ class Visitor:
             await self._admit(target, may_move_to)
 
         try:
-            response = await self._fetcher.fetch(url, accept=ACCEPT, etag=etag, last_modified=last_modified, admit=admit)
+            with span("fetch"):
+                response = await self._fetcher.fetch(url, accept=ACCEPT, etag=etag, last_modified=last_modified, admit=admit)
             if response.not_modified:
                 if known is None or response.final_url != url:
                     return Elsewhere(response.final_url, _facts(response))
@@ -192,9 +194,10 @@ class Visitor:
             raise
 
     async def _parse(self, response: Response, body: bytes, content_type: str | None, charset: str | None) -> ExtractedPage:
-        return await self._parser.extract(
-            body, url=response.final_url, content_type=content_type, charset=charset, bot_name=self._product
-        )
+        with span("extract", footnote__bytes=len(body)):
+            return await self._parser.extract(
+                body, url=response.final_url, content_type=content_type, charset=charset, bot_name=self._product
+            )
 
     async def _canonical(self, named: str, url: str, may_move_to: Callable[[str], bool]) -> str | None:
         """The canonical URL that a page names, if it is another of the same site that the job may visit: nobody else can say

@@ -8,6 +8,7 @@ from contextlib import aclosing
 
 from app.llm.base import LanguageModel, ModelFacts, Piece
 from app.metrics import Metrics
+from corpus.spans import begin_span
 
 
 class MeteredModel:
@@ -22,16 +23,23 @@ class MeteredModel:
 
     async def generate(self, prompt: str, *, max_tokens: int, stop: Sequence[str] = ()) -> AsyncGenerator[Piece]:
         asked, began = time.perf_counter(), None
-        async with aclosing(self._model.generate(prompt, max_tokens=max_tokens, stop=stop)) as pieces:
-            async for piece in pieces:
-                if began is None:
-                    began = time.perf_counter()
-                    self._metrics.first_token_s.observe(began - asked)
-                if piece.ended:
-                    self._metrics.generation_s.observe(time.perf_counter() - began)
-                    self._metrics.prompt_tokens.inc(piece.prompt_tokens or 0)
-                    self._metrics.completion_tokens.inc(piece.completion_tokens or 0)
-                yield piece
+        tell_trace = begin_span("generate", gen_ai__request__model=self.facts.name, gen_ai__request__max_tokens=max_tokens)
+        try:
+            async with aclosing(self._model.generate(prompt, max_tokens=max_tokens, stop=stop)) as pieces:
+                async for piece in pieces:
+                    if began is None:
+                        began = time.perf_counter()
+                        self._metrics.first_token_s.observe(began - asked)
+                        tell_trace(footnote__first_token_s=began - asked)
+                    if piece.ended:
+                        read, written = piece.prompt_tokens or 0, piece.completion_tokens or 0
+                        self._metrics.generation_s.observe(time.perf_counter() - began)
+                        self._metrics.prompt_tokens.inc(read)
+                        self._metrics.completion_tokens.inc(written)
+                        tell_trace(gen_ai__usage__input_tokens=read, gen_ai__usage__output_tokens=written)
+                    yield piece
+        finally:
+            tell_trace()
 
     async def warm(self, beginning: str) -> None:
         await self._model.warm(beginning)

@@ -18,6 +18,7 @@ from app.llm.admission import Admission
 from app.llm.base import ModelFacts, Piece, most_tokens
 from corpus.errors import InvalidInput, Overloaded, Unavailable
 from corpus.settings import LlmSettings
+from corpus.spans import trace_headers
 
 log = logging.getLogger(__name__)
 
@@ -86,7 +87,7 @@ class OpenAiModel:
         usage: dict[str, Any] = {}
         async with self.admission.slot():
             try:
-                async with self._client.stream("POST", path, json=request) as response:
+                async with self._client.stream("POST", path, json=request, headers=trace_headers()) as response:
                     if not response.is_success:
                         await response.aread()
                         raise self._refusal(response)

@@ -12,10 +12,12 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.callers import METRICS_PATH, is_open
 from app.errors import unexpected_error
-from app.metrics import Metrics
+from app.metrics import METHODS, Metrics
 from app.request_id import HEADER, accepted, begin_facts, request_id
+from corpus.spans import Told, span
 
 log = logging.getLogger("app.access")
+UNKNOWN = "unknown"
 
 # Each may be set otherwise by what answers, as the web page does.
 DEFAULTS = {
@@ -39,6 +41,13 @@ class Envelope:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return await self._app(scope, receive, send)
+        if is_probe(scope["path"]):
+            return await self._serve(scope, receive, send, _tell_nobody)
+        method = scope["method"] if scope["method"] in METHODS else "other"
+        with span(f"{method} {UNKNOWN}", caller=Headers(scope=scope), http__request__method=method) as tell:
+            await self._serve(scope, receive, send, tell)
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send, tell_trace: Told) -> None:
         id = accepted(Headers(scope=scope).get(HEADER))
         status: int | None = None
 
@@ -64,13 +73,28 @@ class Envelope:
         finally:
             elapsed_s, route = time.perf_counter() - started, route_of(scope)
             self._metrics.request_ended(method=scope["method"], route=route, status=status, elapsed_s=elapsed_s)
+            method = scope["method"] if scope["method"] in METHODS else "other"
+            tell_trace(name=f"{method} {route}", failed=(status or 0) >= 500, footnote__request_id=id, http__route=route)
+            if status is not None:
+                tell_trace(http__response__status_code=status)
+            if "answer" in facts:
+                tell_trace(footnote__answer=facts["answer"])
             _tell(scope, route=route, status=status, elapsed_ms=elapsed_s * 1000, facts=facts)
             request_id.reset(token)
 
 
+def _tell_nobody(**attributes: object) -> None:
+    pass
+
+
 def route_of(scope: Scope) -> str:
     """The path's template, as in the OpenAPI document: paths hold ids, of which there is no end."""
-    return getattr(scope.get("route"), "path", None) or ("/mcp" if scope["path"] == "/mcp" else "unknown")
+    return getattr(scope.get("route"), "path", None) or ("/mcp" if scope["path"] == "/mcp" else UNKNOWN)
+
+
+def is_probe(path: str) -> bool:
+    """What machines ask for every few seconds, or tells nothing: neither logged nor traced."""
+    return is_open(path) or path == METRICS_PATH
 
 
 def _tell(scope: Scope, *, route: str, status: int | None, elapsed_ms: float, facts: dict[str, Any]) -> None:
@@ -81,7 +105,7 @@ def _tell(scope: Scope, *, route: str, status: int | None, elapsed_ms: float, fa
     key = caller.name if caller else "-"
     answer = facts.get("answer")
     log.log(
-        logging.DEBUG if is_open(path) or path == METRICS_PATH else logging.INFO,
+        logging.DEBUG if is_probe(path) else logging.INFO,
         "%s %s %s in %.0f ms (%s, key %s%s)",
         scope["method"],
         path,

@@ -14,6 +14,7 @@ from app.state import Querying
 from corpus.errors import InvalidInput
 from corpus.model import SearchMode
 from corpus.search import SearchQuery
+from corpus.spans import span
 
 router = APIRouter(prefix="/v1", tags=["search"])
 
@@ -42,7 +43,8 @@ async def search(body: SearchRequest, service: Querying) -> SearchResponse:
         result = await service.searcher.search(query)
     else:
         result = await service.searcher.search(replace(query, limit=max(body.limit, settings.search.rerank_candidates)))
-        result = await reranker.rerank(result, limit=body.limit)
+        with span("rerank", footnote__candidates=len(result.hits)):
+            result = await reranker.rerank(result, limit=body.limit)
     service.metrics.searched(result.timings_ms)
     elapsed_ms = (time.perf_counter() - started) * 1000
     tell_if_slow(settings.server, "search", body.query, result.timings_ms, elapsed_ms=elapsed_ms)

@@ -40,13 +40,15 @@ def serve(
 
     started = time.monotonic()
     from footnote.embedded import serve as serve_until_stopped
+    from footnote.tracing import tracing
 
     def on_bound(url: str) -> None:
         show(err(), Text.assemble(("Footnote", "bold"), " listens on ", (clean(url), "bold"), " — starting…"))
         threading.Thread(target=_tell_stages, args=(url, started), name="tell-stages", daemon=True).start()
 
     interrupted = _leave_at_second_interrupt()
-    serve_until_stopped(settings, on_bound=on_bound, with_worker=not no_worker)
+    with tracing(settings):
+        serve_until_stopped(settings, on_bound=on_bound, with_worker=not no_worker)
     if interrupted.is_set():  # usually the event loop says so itself, by KeyboardInterrupt
         raise typer.Exit(130)
 

@@ -22,5 +22,7 @@ def worker(
     settings = load_settings(**({"data_dir": data_dir} if data_dir else {}))
     set_up_logging(settings)
     from footnote.lone_worker import work_until_stopped
+    from footnote.tracing import tracing
 
-    work_until_stopped(settings)
+    with tracing(settings):
+        work_until_stopped(settings)

@@ -14,6 +14,8 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from sqlalchemy import insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -25,6 +27,7 @@ from corpus.generations import GenerationWriter, NewPage
 from corpus.jobs import JobSpec
 from corpus.model import IngestMode, JobState, UrlState, page_id
 from corpus.settings import IngestSettings
+from footnote.tracing import recording as recording_spans
 from ingest import crawl, frontier, recording
 from ingest.crawl import DISK_FULL, Crawler
 from ingest.fetch import Fetcher
@@ -991,3 +994,23 @@ async def test_a_start_url_may_redirect_to_the_same_name_with_www(ingest: Ingest
         f"{apex}/": ("skipped", "redirected"),
         **dict.fromkeys([f"{www}/home", f"{www}/a", f"{www}/b"], INDEXED),
     }
+
+
+# What of it can be traced
+
+
+async def test_visits_and_commits_are_traced(ingest: Ingest, site: ScriptedSite) -> None:
+    script(site, {"/": ["/gone"]})
+    site.script("/gone", status(404))
+    exporter = InMemorySpanExporter()
+    with recording_spans(SimpleSpanProcessor(exporter)):
+        await ingest.run("/")
+    spans = exporter.get_finished_spans()
+    visits = {one.attributes["url.full"]: one for one in spans if one.name == "visit"}
+    assert set(visits) == {site.url("/"), site.url("/gone")}
+    assert visits[site.url("/gone")].attributes["error.type"] == "PermanentError"
+    within = {one.name for one in spans if one.parent and one.parent.span_id == visits[site.url("/")].context.span_id}
+    assert within == {"fetch", "extract"}
+    [commit] = [one for one in spans if one.name == "commit"]
+    assert commit.attributes["footnote.pages"] == 1
+    assert {one.name for one in spans if one.parent and one.parent.span_id == commit.context.span_id} == {"embed", "store"}

@@ -35,6 +35,7 @@ NETWORK_MODULES = (
     "pycurl",
     "playwright",
     "selenium",
+    "opentelemetry.exporter",
 )
 NETWORK_CALLS = (
     "open_connection",
@@ -69,6 +70,8 @@ ALLOWED = {
     "footnote/mcp_bridge.py": {"httpx2"},
     "footnote/doctor.py": {"socket"},
     "footnote/embedded.py": {"socket"},
+    # A collector of traces, which OpenTelemetry's own variables name, where tracing is on.
+    "footnote/tracing.py": {"opentelemetry.exporter"},
 }
 
 
