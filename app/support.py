@@ -1,7 +1,7 @@
 """Does a quote say what a sentence says? A strict lexical judgement: it errs by refusing, never by trusting.
 
 A claim is supported by a quote if nearly all its content words stand in the quote, everything that names something exactly
-(numbers, identifiers, options, proper names) does, and neither negates what the other doesn't.
+(numbers, identifiers, options, proper names) does, neither negates what the other doesn't, and nobody has changed places.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import re
 from collections.abc import Sequence
 
 from app.evidence import Sentence
+from app.roles import exchanges_roles
 from corpus.analysis import english_analyzer
 
 LEAST_WORDS = 2  # of content, and between spaces: less than that claims nothing, though the page may order it said
@@ -28,13 +29,15 @@ class SupportJudge:
         self._analyzer = english_analyzer()
 
     def support(self, claim: str, quote: str) -> float:
-        """Share of the claim's content words that the quote holds, in [0, 1]; 0 where numbers, names or negation disagree."""
+        """Share of the claim's content words that the quote holds, in [0, 1]; 0 where numbers, names, negation, roles differ."""
         words = set(self._analyzer.analyze(claim))
         if min(len(words), len(claim.split())) < LEAST_WORDS or bool(_NEGATION.search(claim)) != bool(_NEGATION.search(quote)):
             return 0.0
         if not set(_NUMBER.findall(claim)) <= set(_NUMBER.findall(quote)):
             return 0.0
         if any(exact.removesuffix("()") not in quote for exact in _EXACT.findall(claim)):
+            return 0.0
+        if exchanges_roles(claim, quote, self._analyzer.analyze):
             return 0.0
         return len(words & set(self._analyzer.analyze(quote))) / len(words)
 

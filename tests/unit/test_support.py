@@ -82,9 +82,39 @@ def test_a_single_wrong_word_is_not_supported(claim: str, quote: str, wrong: str
     assert JUDGE.support(claim, quote) < AT_LEAST
 
 
-@pytest.mark.xfail(strict=True, reason="the judge looks at words, not at who does what to whom")
-def test_swapped_roles_are_not_supported() -> None:
-    assert JUDGE.support("The server calls the client first.", "The client calls the server first.") < AT_LEAST
+# The same words, and another one who does it, or another way that it goes.
+SWAPPED = [
+    ("The server calls the client first.", "The client calls the server first."),
+    ("The server always calls the client.", "Each day the client calls the server."),
+    ("The server is called by the client.", "The server calls the client."),
+    ("The server is called by the client.", "The client is called by the server."),
+    ("Copper is heavier than iron.", "Iron is heavier than copper."),
+    ("The tool copies files from the cache to the disk.", "The tool copies files from the disk to the cache."),
+    ("Open the valve before the pump and after the filter.", "Open the valve after the pump and before the filter."),
+    ("Anna Keller taught Paul Weber.", "Paul Weber taught Anna Keller."),
+]
+IN_THEIR_ROLES = [
+    ("The client is called by the server.", "The server calls the client."),
+    ("The server calls the client.", "The client is called by the server every day."),
+    ("In 1889 the tower was finished.", "The tower was finished in 1889."),
+    ("Paris is the capital of France.", "The capital of France is Paris."),
+    ("The author of Emma is Austen.", "Emma's author is Austen."),
+    ("The default port is 8317.", "8317 is the default port."),
+    ("To request cancellation, call task.cancel().", "Call task.cancel() on it to request cancellation."),
+    ("To the disk the tool copies files from the cache.", "The tool copies files from the cache to the disk."),
+    ("The server calls the client.", "The client is started, and then the server calls the client."),
+    ("Members elect the board each spring.", "Each spring, members elect the board."),
+]
+
+
+@pytest.mark.parametrize(("claim", "quote"), SWAPPED)
+def test_swapped_roles_are_not_supported(claim: str, quote: str) -> None:
+    assert JUDGE.support(claim, quote) < AT_LEAST
+
+
+@pytest.mark.parametrize(("claim", "quote"), IN_THEIR_ROLES)
+def test_another_order_of_words_with_the_same_roles_is_supported(claim: str, quote: str) -> None:
+    assert JUDGE.support(claim, quote) >= AT_LEAST
 
 
 @given(st.text(max_size=200), st.text(max_size=200))
