@@ -13,6 +13,7 @@ from app.citations import Citation, CitationChecker, to_citation
 from app.confidence import MINILM_CALIBRATION
 from app.evidence import EvidenceFinder, Sentence, overlap, with_following
 from app.followups import FollowUps
+from app.languages import PHRASES, Phrases, language_of
 from app.llm.base import LanguageModel, Piece
 from app.prompts import chat_prompt, completion_prompt, passages_around
 from app.reranker import Reranker
@@ -27,7 +28,6 @@ STOP = ("\n\n", "\nQuestion:", "<passage", "</passage")
 NEAREST_PAGES = 3
 SUPPORTING_SHARE = 0.85  # of the best score, which a sentence must have to support a claim
 QUOTE_MARGIN = 0.05  # a second quote must be nearly as good as the first
-ABSTENTION = "The indexed pages don't answer this."
 
 
 class AnswerState(StrEnum):
@@ -118,15 +118,15 @@ class Answerer:
         self._settings = answer
         self._llm = llm
 
-    async def ask(self, query: SearchQuery, *, history: Sequence[str] = ()) -> AsyncGenerator[AnswerEvent]:
+    async def ask(self, query: SearchQuery, *, history: Sequence[str] = (), asker: str = "") -> AsyncGenerator[AnswerEvent]:
         """Retrieved, then any number of Drafts, then one Answer. Leaving early frees the model's slot. ``history``: the
-        conversation's earlier questions, the oldest first.
+        conversation's earlier questions, the oldest first. ``asker``: whose turn it is, where many wait for the model.
 
         Raises: Overloaded, if too many questions wait for the model.
         """
         started = time.perf_counter()
         asked = query.text
-        query = replace(query, text=self._follow_ups.standalone(asked, history))
+        query = replace(query, text=await asyncio.to_thread(self._follow_ups.standalone, asked, history))
         rewritten = query.text if query.text != asked else None
         result = await self._retrieve(query)
         yield Retrieved(hits=tuple(result.hits), timings_ms=result.timings_ms, rewritten_question=rewritten)
@@ -134,18 +134,19 @@ class Answerer:
         mark = time.perf_counter()
         with span("evidence"):
             sentences = await self._evidence.find(result)
+        phrases = PHRASES[await asyncio.to_thread(language_of, asked)]
         timings["evidence"] = (time.perf_counter() - mark) * 1000
         best = sentences[0].score if sentences else 0.0
         confidence = MINILM_CALIBRATION.confidence(best) if sentences else 0.0
         if not sentences or confidence < self._settings.abstain_below:
-            answer = await self._abstention(result.hits, best)
+            answer = await self._abstention(result.hits, best, phrases)
         else:
             mark = time.perf_counter()
             pieces: list[str] = []
             is_complete = False
             notes = []
             left_s = self._llm.request_deadline_s  # of the model's own time: a slow reader's doesn't count
-            async with aclosing(self._write(query.text, sentences)) as writing:
+            async with aclosing(self._write(query.text, sentences, asker)) as writing:
                 try:
                     while True:
                         waiting = time.perf_counter()
@@ -170,7 +171,7 @@ class Answerer:
             timings["generation"] = (time.perf_counter() - mark) * 1000
             mark = time.perf_counter()
             with span("verify", footnote__claims=len(claims)):
-                answer = await self._ground(query.text, claims, sentences, result.hits)
+                answer = await self._ground(query.text, claims, sentences, result.hits, phrases)
             answer = replace(answer, notes=tuple(notes))
             timings["verification"] = (time.perf_counter() - mark) * 1000
         timings["total"] = (time.perf_counter() - started) * 1000
@@ -185,7 +186,7 @@ class Answerer:
         with span("rerank", footnote__candidates=len(result.hits)):
             return await self._reranker.rerank(result, limit=keep)
 
-    async def _write(self, question: str, sentences: Sequence[Sentence]) -> AsyncGenerator[Piece]:
+    async def _write(self, question: str, sentences: Sequence[Sentence], asker: str) -> AsyncGenerator[Piece]:
         if self._model is None:
             return
         passages = passages_around(
@@ -193,11 +194,14 @@ class Answerer:
         )
         make = chat_prompt if self._model.facts.style == "chat" else completion_prompt
         prompt = make(question, passages)
-        async with aclosing(self._model.generate(prompt, max_tokens=self._llm.max_answer_tokens, stop=STOP)) as generating:
+        writing = self._model.generate(prompt, max_tokens=self._llm.max_answer_tokens, stop=STOP, asker=asker)
+        async with aclosing(writing) as generating:
             async for piece in generating:
                 yield piece
 
-    async def _ground(self, question: str, claims: Sequence[str], sentences: Sequence[Sentence], hits: Sequence[Hit]) -> Answer:
+    async def _ground(
+        self, question: str, claims: Sequence[str], sentences: Sequence[Sentence], hits: Sequence[Hit], phrases: Phrases
+    ) -> Answer:
         """Keep the claims that a standing quote supports; without any, quote; without a quote that stands, abstain."""
         best = sentences[0].score
         # A claim may be true of the page and still not be about the question: its quote must be evidence too.
@@ -207,11 +211,11 @@ class Answerer:
             [(c, quote) for c, quote, share in supported if quote and share >= self._settings.support_at_least]
         )
         if kept:
-            return _cited(AnswerState.GROUNDED, kept, best)
+            return _cited(AnswerState.GROUNDED, kept, best, phrases)
         quotes = await self._standing([(f"“{quote.text}”", quote) for quote in self._quotes(sentences)])
         if quotes:
-            return _cited(AnswerState.QUOTED, quotes, best)
-        return await self._abstention(hits, best)
+            return _cited(AnswerState.QUOTED, quotes, best, phrases)
+        return await self._abstention(hits, best, phrases)
 
     def _quotes(self, sentences: Sequence[Sentence]) -> list[Sentence]:
         """The best sentences, each with what follows it, no place twice."""
@@ -228,12 +232,12 @@ class Answerer:
         holds = await self._checker.holds([sentence for _, sentence in claims])
         return [claim for claim, stands in zip(claims, holds, strict=True) if stands]
 
-    async def _abstention(self, hits: Sequence[Hit], score: float) -> Answer:
+    async def _abstention(self, hits: Sequence[Hit], score: float, phrases: Phrases) -> Answer:
         pages = {hit.chunk.page_id: NearestPage(hit.chunk.page_id, hit.chunk.url, hit.chunk.title) for hit in hits}
         live = await self._checker.live(list(pages))  # one may have been deleted since it was found
         return Answer(
             state=AnswerState.ABSTAINED,
-            text=ABSTENTION,
+            text=phrases.abstention,
             statements=(),
             citations=(),
             nearest=tuple(page for page in pages.values() if page.page_id in live)[:NEAREST_PAGES],
@@ -243,7 +247,7 @@ class Answerer:
         )
 
 
-def _cited(state: AnswerState, claims: Sequence[tuple[str, Sentence]], score: float) -> Answer:
+def _cited(state: AnswerState, claims: Sequence[tuple[str, Sentence]], score: float, phrases: Phrases) -> Answer:
     numbers: dict[Sentence, int] = {}
     statements = []
     for text, sentence in claims:
@@ -252,7 +256,7 @@ def _cited(state: AnswerState, claims: Sequence[tuple[str, Sentence]], score: fl
     body = " ".join(f"{statement.text} [{statement.citations[0]}]" for statement in statements)
     return Answer(
         state=state,
-        text=f"The pages say: {body}" if state is AnswerState.QUOTED else body,
+        text=f"{phrases.says} {body}" if state is AnswerState.QUOTED else body,
         statements=tuple(statements),
         citations=tuple(to_citation(number, sentence) for sentence, number in numbers.items()),
         nearest=(),

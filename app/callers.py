@@ -20,13 +20,19 @@ IPV6_SITE_BITS = 64  # what one household or machine has at least
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """``key`` None: somebody who needs none."""
+    """``key`` None: somebody who needs none. ``address``: where they ask from, as limits count it."""
 
     key: ApiKey | None = None
+    address: str = ""
 
     @property
     def name(self) -> str:
         return self.key.id if self.key else "-"
+
+    @property
+    def asker(self) -> str:
+        """Whose turn it is where many wait: the key's, or else the address'."""
+        return self.key.id if self.key else self.address
 
     @property
     def grants(self) -> Grants:
@@ -37,9 +43,6 @@ class Caller:
         if self.key is not None and not self.key.may(scope):
             has = ", ".join(sorted(self.key.scopes))
             raise Forbidden(f"This needs an API key with the scope {scope}; {self.key.id} has {has}.", needed=scope.value)
-
-
-ANYBODY = Caller()
 
 
 def is_open(path: str) -> bool:

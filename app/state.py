@@ -52,7 +52,7 @@ UNCALIBRATED = "answer.abstain_below"
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """Everything a request may need, once it is ready."""
+    """Everything a request may need, once it is ready. ``asker``: for whom, where turns are taken."""
 
     settings: Settings
     corpus: Corpus
@@ -69,6 +69,7 @@ class Service:
     reindexing: Reindexing
     metrics: Metrics
     tallies: Tallies
+    asker: str = ""
 
     def within(self, grants: Grants) -> Service:
         """The service as somebody sees it who may use these collections alone: others look as if they weren't there."""
@@ -322,7 +323,7 @@ def service_for(request: Request, scope: Scope) -> Service:
     if caller is None:  # the gate let it pass while there was no service to guard
         raise Unavailable("Footnote has just become ready. Ask again.", retry_after_s=1)
     caller.require(scope)
-    return service.within(caller.grants)
+    return replace(service.within(caller.grants), asker=caller.asker)
 
 
 def _querying(request: Request) -> Service:

@@ -119,8 +119,8 @@ class FakeModel:
     def count_tokens(self, text: str) -> int:
         return len(_pieces(text)) + 1
 
-    async def generate(self, prompt: str, *, max_tokens: int, stop: Sequence[str] = ()) -> AsyncGenerator[Piece]:
-        async with self.admission.slot():
+    async def generate(self, prompt: str, *, max_tokens: int, stop: Sequence[str] = (), asker: str = "") -> AsyncGenerator[Piece]:
+        async with self.admission.slot(asker):
             if self.count_tokens(prompt) > self.facts.context_tokens:
                 raise InvalidInput("The prompt doesn't fit the model's context.")
             self.prompts.append(prompt)

@@ -48,8 +48,8 @@ class LanguageModel(Protocol):
     admission: Admission
     """Who is let in, and who waits."""
 
-    def generate(self, prompt: str, *, max_tokens: int, stop: Sequence[str] = ()) -> AsyncGenerator[Piece]:
-        """Pieces of text as they are generated, greedily.
+    def generate(self, prompt: str, *, max_tokens: int, stop: Sequence[str] = (), asker: str = "") -> AsyncGenerator[Piece]:
+        """Pieces of text as they are generated, greedily. ``asker``: whose turn it is, where many wait.
 
         Raises: Overloaded, if too many wait already; InvalidInput, if the prompt doesn't fit the context.
         """

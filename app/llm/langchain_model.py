@@ -77,8 +77,8 @@ class LangChainModel:
     def count_tokens(self, text: str) -> int:
         return most_tokens(text)
 
-    async def generate(self, prompt: str, *, max_tokens: int, stop: Sequence[str] = ()) -> AsyncGenerator[Piece]:
-        async with self.admission.slot():
+    async def generate(self, prompt: str, *, max_tokens: int, stop: Sequence[str] = (), asker: str = "") -> AsyncGenerator[Piece]:
+        async with self.admission.slot(asker):
             if most_tokens(prompt) // 4 > self.facts.context_tokens:  # surely; what is near it, the provider judges
                 raise InvalidInput(f"The prompt doesn't fit the model's context of {self.facts.context_tokens} tokens.")
             cutter = StopCutter(stop)

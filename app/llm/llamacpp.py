@@ -112,17 +112,17 @@ class LlamaCppModel:
     def count_tokens(self, text: str) -> int:
         return most_tokens(text)
 
-    async def generate(self, prompt: str, *, max_tokens: int, stop: Sequence[str] = ()) -> AsyncGenerator[Piece]:
-        async with aclosing(self._generate(prompt, max_tokens=max_tokens, stop=stop)) as pieces:
+    async def generate(self, prompt: str, *, max_tokens: int, stop: Sequence[str] = (), asker: str = "") -> AsyncGenerator[Piece]:
+        async with aclosing(self._generate(prompt, max_tokens=max_tokens, stop=stop, asker=asker)) as pieces:
             async for piece in pieces:
                 yield piece
 
     async def _generate(
-        self, prompt: str, *, max_tokens: int, stop: Sequence[str], slot: int | None = None
+        self, prompt: str, *, max_tokens: int, stop: Sequence[str], slot: int | None = None, asker: str = ""
     ) -> AsyncGenerator[Piece]:
         """``slot``: which; None leaves it to llama.cpp, which takes the one whose cache fits best."""
         chosen = {} if slot is None else {"id_slot": slot}
-        async with self.admission.slot():
+        async with self.admission.slot(asker):
             loop = asyncio.get_running_loop()
             pieces: asyncio.Queue[Any] = asyncio.Queue()
             cancelled = threading.Event()

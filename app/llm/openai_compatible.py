@@ -70,7 +70,7 @@ class OpenAiModel:
     def count_tokens(self, text: str) -> int:
         return most_tokens(text)
 
-    async def generate(self, prompt: str, *, max_tokens: int, stop: Sequence[str] = ()) -> AsyncGenerator[Piece]:
+    async def generate(self, prompt: str, *, max_tokens: int, stop: Sequence[str] = (), asker: str = "") -> AsyncGenerator[Piece]:
         request: dict[str, Any] = {
             "model": self.facts.name,
             "max_tokens": max_tokens,
@@ -85,7 +85,7 @@ class OpenAiModel:
             path, request["prompt"] = "completions", prompt
         ended = None
         usage: dict[str, Any] = {}
-        async with self.admission.slot():
+        async with self.admission.slot(asker):
             try:
                 async with self._client.stream("POST", path, json=request, headers=trace_headers()) as response:
                     if not response.is_success:

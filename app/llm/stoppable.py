@@ -23,10 +23,10 @@ class StoppableModel:
         self.facts: ModelFacts = model.facts
         self.admission = model.admission
 
-    async def generate(self, prompt: str, *, max_tokens: int, stop: Sequence[str] = ()) -> AsyncGenerator[Piece]:
+    async def generate(self, prompt: str, *, max_tokens: int, stop: Sequence[str] = (), asker: str = "") -> AsyncGenerator[Piece]:
         told = asyncio.ensure_future(self._stopping.wait())
         try:
-            async with aclosing(self._model.generate(prompt, max_tokens=max_tokens, stop=stop)) as pieces:
+            async with aclosing(self._model.generate(prompt, max_tokens=max_tokens, stop=stop, asker=asker)) as pieces:
                 while (piece := await _unless(told, pieces)) is not None:
                     yield piece
         finally:

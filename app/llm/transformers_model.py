@@ -73,8 +73,8 @@ class TransformersModel:
     def count_tokens(self, text: str) -> int:
         return len(self._backend.encode(text, add_special_tokens=False).ids)
 
-    async def generate(self, prompt: str, *, max_tokens: int, stop: Sequence[str] = ()) -> AsyncGenerator[Piece]:
-        async with self.admission.slot():
+    async def generate(self, prompt: str, *, max_tokens: int, stop: Sequence[str] = (), asker: str = "") -> AsyncGenerator[Piece]:
+        async with self.admission.slot(asker):
             ids = await asyncio.to_thread(self._encode, prompt)
             room = self.facts.context_tokens - len(ids)
             if room < 1:

@@ -47,7 +47,7 @@ async def query_for(
 async def answering(service: Service, query: SearchQuery, history: Sequence[str] = ()) -> AsyncGenerator[AnswerEvent]:
     """As ``Answerer.ask``, and what came of it is counted. Every door asks by this."""
     try:
-        async with aclosing(service.answerer.ask(query, history=history)) as events:
+        async with aclosing(service.answerer.ask(query, history=history, asker=service.asker)) as events:
             async for one in events:
                 if isinstance(one, Answer):
                     _tell_answer(service, query, one)

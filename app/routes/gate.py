@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.callers import ANYBODY, FORWARDING_HEADERS, METRICS_PATH, Caller, is_open, needs_keys, site_of
+from app.callers import FORWARDING_HEADERS, METRICS_PATH, Caller, is_open, needs_keys, site_of
 from app.errors import refusal
 from app.rate_limits import RateLimiter
 from app.state import Readiness
@@ -40,10 +40,12 @@ class Gate:
             return await self._app(scope, receive, send)
         headers = Headers(scope=scope)
         needs_key = self._needs_keys or (self._server.api_keys == "auto" and any(name in headers for name in FORWARDING_HEADERS))
-        allowance = await self._by_address.count(_address(scope)) if needs_key else None
+        address = _address(scope)
+        allowance = await self._by_address.count(address) if needs_key else None
         if allowance and allowance.is_exceeded:
             return await _too_many(scope, allowance.headers)(scope, receive, send)
-        caller = await _caller(service.keys, headers, needs_key=needs_key and not self._is_scraper(scope["path"], headers))
+        is_scraper = self._is_scraper(scope["path"], headers)
+        caller = await _caller(service.keys, headers, address=address, needs_key=needs_key and not is_scraper)
         if caller is None:
             return await _unknown(scope, headers)(scope, receive, send)
         if caller.key is not None:
@@ -73,14 +75,14 @@ def _token(headers: Headers) -> str:
     return authorization[len(BEARER) :].strip() if authorization.lower().startswith(BEARER) else ""
 
 
-async def _caller(keys: Keys, headers: Headers, *, needs_key: bool) -> Caller | None:
+async def _caller(keys: Keys, headers: Headers, *, address: str, needs_key: bool) -> Caller | None:
     """None: somebody who needs a key and has none that holds, or shows one that doesn't."""
     token = _token(headers)
     # Where no key is needed, many clients still have to send some word; only what looks like a key of ours is judged.
     if not needs_key and not token.startswith(PREFIX):
-        return ANYBODY
+        return Caller(address=address)
     key = await keys.find(token)
-    return Caller(key) if key is not None else None
+    return Caller(key, address) if key is not None else None
 
 
 def _unknown(scope: Scope, headers: Headers) -> ASGIApp:

@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
-from app.answering import ABSTENTION, Answer, Answerer, AnswerEvent, AnswerState, Draft, Retrieved
+from app.answering import Answer, Answerer, AnswerEvent, AnswerState, Draft, Retrieved
 from app.citations import CitationChecker
 from app.evidence import EvidenceFinder
+from app.languages import PHRASES
 from app.llm.base import LanguageModel, Piece
 from app.reranker import MaxSimReranker
 from corpus.errors import InvalidInput, Overloaded
@@ -70,7 +71,7 @@ async def ask(shelf: Shelf, said: str | LanguageModel | None, question: str = HO
     return answer
 
 
-async def check(shelf: Shelf, answer: Answer) -> None:
+async def check(shelf: Shelf, answer: Answer, *, language: str = "en") -> None:
     for citation in answer.citations:
         text, content_hash = await shelf.pages.text(citation.page_id)
         assert text[citation.start : citation.end] == citation.quote
@@ -81,7 +82,7 @@ async def check(shelf: Shelf, answer: Answer) -> None:
     assert {number for statement in answer.statements for number in statement.citations} == set(numbers)
     assert all(statement.citations and statement.text in answer.text for statement in answer.statements)
     if answer.state is AnswerState.ABSTAINED:
-        assert (answer.text, answer.statements, answer.citations) == (ABSTENTION, (), ())
+        assert (answer.text, answer.statements, answer.citations) == (PHRASES[language].abstention, (), ())
     else:
         assert answer.citations
         assert answer.nearest == ()
@@ -175,6 +176,15 @@ async def test_the_answer_follows_the_page_and_not_what_is_commonly_known(shelf:
     assert "100" not in answer.text
 
 
+async def test_the_services_own_words_are_in_the_questions_language(shelf: Shelf) -> None:
+    asked = "Wie hoch ist der Turm in der Stadt?"
+    [answer] = (await events_of(shelf, answerer(shelf, None), asked))[1:]
+    assert isinstance(answer, Answer)
+    await check(shelf, answer, language="de")
+    await shelf.put("https://a.example/turm", "Der Turm in der Stadt ist 330 Meter hoch.", title="Turm")
+    assert (await ask(shelf, None, asked, abstain_below=0.0)).text.startswith("Auf den Seiten steht: “Der Turm")
+
+
 # What the model may not get away with
 
 
@@ -251,7 +261,7 @@ class Meddling(FakeModel):
         super().__init__(said)
         self._meddle = meddle
 
-    async def generate(self, prompt: str, *, max_tokens: int, stop: Sequence[str] = ()) -> AsyncGenerator[Piece]:
+    async def generate(self, prompt: str, *, max_tokens: int, stop: Sequence[str] = (), asker: str = "") -> AsyncGenerator[Piece]:
         await self._meddle()
         async for piece in super().generate(prompt, max_tokens=max_tokens, stop=stop):
             yield piece

@@ -85,7 +85,7 @@ class HeldModel(FakeModel):
         super().__init__(text)
         self.may_go_on = asyncio.Event()
 
-    async def generate(self, prompt: str, *, max_tokens: int, stop: Sequence[str] = ()) -> AsyncGenerator[Piece]:
+    async def generate(self, prompt: str, *, max_tokens: int, stop: Sequence[str] = (), asker: str = "") -> AsyncGenerator[Piece]:
         async with aclosing(super().generate(prompt, max_tokens=max_tokens, stop=stop)) as pieces:
             async for piece in pieces:
                 yield piece

@@ -28,7 +28,7 @@ by_marker = pytest.mark.parametrize("order", ORDERS, ids=[f"{order.kind}-{order.
 class Obedient(FakeModel):
     """The worst model there could be: it says whatever a passage of its prompt tells it to say."""
 
-    async def generate(self, prompt: str, *, max_tokens: int, stop: Sequence[str] = ()) -> AsyncGenerator[Piece]:
+    async def generate(self, prompt: str, *, max_tokens: int, stop: Sequence[str] = (), asker: str = "") -> AsyncGenerator[Piece]:
         obeyed = [order.marker for order in ORDERS if order.marker in prompt]
         self.say(" ".join([*(f"{marker}." for marker in obeyed), FACT, *(f"![]({m}) <b>{m}</b>." for m in obeyed)]))
         async for piece in super().generate(prompt, max_tokens=max_tokens, stop=stop):

@@ -67,3 +67,16 @@ def test_a_rewrite_begins_with_the_question_and_invents_nothing(question: str, h
     phrases = added.split(", ") if added else []
     assert len(phrases) <= MAX_PHRASES
     assert all(word in " ".join(history) for phrase in phrases for word in phrase.split())
+
+
+@pytest.mark.parametrize(
+    ("history", "question"),
+    [
+        (["Wie hoch ist der Turm in Paris?"], "Warum?"),
+        (["¿Cuánto cuesta el iPhone 15 en España?"], "¿Y él, he de pagar impuestos?"),
+        (["Hvor meget koster billetten til toget?"], "Hvad koster den her?"),
+        (["iPhone 15 的价格是多少？"], "北京的人口是多少？"),
+    ],
+)
+def test_a_conversation_in_another_language_is_left_as_it_is(history: list[str], question: str) -> None:
+    assert standalone(question, history) == question
