@@ -21,11 +21,11 @@ class MeteredModel:
         self.admission = model.admission
         metrics.watch(self.admission)
 
-    async def generate(self, prompt: str, *, max_tokens: int, stop: Sequence[str] = ()) -> AsyncGenerator[Piece]:
+    async def generate(self, prompt: str, *, max_tokens: int, stop: Sequence[str] = (), asker: str = "") -> AsyncGenerator[Piece]:
         asked, began = time.perf_counter(), None
         tell_trace = begin_span("generate", gen_ai__request__model=self.facts.name, gen_ai__request__max_tokens=max_tokens)
         try:
-            async with aclosing(self._model.generate(prompt, max_tokens=max_tokens, stop=stop)) as pieces:
+            async with aclosing(self._model.generate(prompt, max_tokens=max_tokens, stop=stop, asker=asker)) as pieces:
                 async for piece in pieces:
                     if began is None:
                         began = time.perf_counter()
