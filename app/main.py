@@ -21,6 +21,7 @@ from app.metrics import Metrics
 from app.routes import (
     ask,
     citations,
+    feedback,
     health,
     ingest,
     jobs,
@@ -95,7 +96,23 @@ def create_app(
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=allowed_hosts(settings.server))
     app.add_middleware(Envelope, metrics=meters)
     install_error_handlers(app)
-    for routes in (ask, openai, citations, search, ingest, jobs, sources, pages, keys, verify, reindex, health, metrics, web):
+    for routes in (
+        ask,
+        openai,
+        citations,
+        feedback,
+        search,
+        ingest,
+        jobs,
+        sources,
+        pages,
+        keys,
+        verify,
+        reindex,
+        health,
+        metrics,
+        web,
+    ):
         app.include_router(routes.router)
     app.router.routes.append(Route("/mcp", mcp_door))
     return app

@@ -8,7 +8,8 @@ from contextvars import ContextVar
 from typing import Any
 
 HEADER = "X-Request-Id"
-_GIVEN = re.compile(r"[A-Za-z0-9._-]{1,64}")
+GIVEN = "[A-Za-z0-9._-]{1,64}"
+_GIVEN = re.compile(GIVEN)
 
 request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
 _facts: ContextVar[dict[str, Any] | None] = ContextVar("request_facts", default=None)

@@ -32,6 +32,7 @@ from app.reranker import MaxSimReranker, Reranker
 from corpus.database import Database, sqlite_url
 from corpus.datadir import DataDirectory
 from corpus.errors import StartupError, Unavailable
+from corpus.feedback import Feedback
 from corpus.generations import GenerationWriter
 from corpus.grants import EVERYTHING, Grants
 from corpus.jobs import Jobs, open_queue
@@ -69,6 +70,7 @@ class Service:
     reindexing: Reindexing
     metrics: Metrics
     tallies: Tallies
+    feedback: Feedback
     asker: str = ""
 
     def within(self, grants: Grants) -> Service:
@@ -76,7 +78,7 @@ class Service:
         if grants == EVERYTHING:
             return self
         pages, jobs, sources = self.pages.within(grants), self.jobs.within(grants), self.sources.within(grants)
-        return replace(self, pages=pages, jobs=jobs, sources=sources)
+        return replace(self, pages=pages, jobs=jobs, sources=sources, feedback=self.feedback.within(grants))
 
 
 @dataclass(slots=True)
@@ -222,6 +224,7 @@ def _assemble(
         reindexing=reindexing,
         metrics=metrics,
         tallies=tallies,
+        feedback=Feedback(database=database, keep_days=settings.answer.keep_feedback_days),
     )
 
 

@@ -294,6 +294,24 @@ class ApiKeyRow(Base):
     revoked_at: Mapped[datetime | None]
 
 
+class FeedbackRow(Base):
+    """What somebody thought of an answer. ``citations`` hold places alone (``corpus/feedback.py``)."""
+
+    __tablename__ = "feedback"
+    __table_args__ = (Index("ix_feedback_created", "created_at"),)
+
+    id: Mapped[str] = mapped_column(String(36), primary_key=True)
+    collection_id: Mapped[int] = mapped_column(ForeignKey("collections.id"))
+    created_at: Mapped[datetime]
+    key_id: Mapped[str | None] = mapped_column(String(8))
+    request_id: Mapped[str | None] = mapped_column(String(64))
+    question: Mapped[str] = mapped_column(Text)
+    state: Mapped[str] = mapped_column(String(12))
+    helpful: Mapped[bool] = mapped_column(Boolean)
+    citations: Mapped[list[Any]]
+    comment: Mapped[str | None] = mapped_column(Text)
+
+
 class FactRow(Base):
     """Single facts about the whole index: its stamp, its number and settings, the one that is being built, and the epoch that
     counts every visible change."""

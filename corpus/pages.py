@@ -19,6 +19,7 @@ from corpus.database import (
     ChunkRow,
     CollectionRow,
     Database,
+    FeedbackRow,
     GenerationRow,
     JobRow,
     PageRow,
@@ -151,7 +152,7 @@ class Pages:
         return int(found)
 
     async def delete_collection(self, name: str) -> int:
-        """Delete a collection with its pages, its sources and the log of its jobs; gives the number of pages.
+        """Delete a collection with its pages, its sources, its feedback and the log of its jobs; gives the number of pages.
 
         Raises: NotFound; Conflict while a job of it is open.
         """
@@ -163,7 +164,7 @@ class Pages:
             ids = (await connection.scalars(select(PageRow.id).where(PageRow.collection_id == collection))).all()
             await forget(connection, ids)
             await connection.execute(delete(UrlRow).where(UrlRow.job_id.in_(jobs)))
-            for table in (JobRow, SourceRow, AliasRow):
+            for table in (JobRow, SourceRow, AliasRow, FeedbackRow):
                 await connection.execute(delete(table).where(table.collection_id == collection))
             await connection.execute(delete(CollectionRow).where(CollectionRow.id == collection))
         await erase(self._database, self._writer)

@@ -299,6 +299,9 @@ class AnswerSettings(Section):
     )
     support_at_least: float = Field(0.9, ge=0, le=1, description="Support under which a generated sentence is removed.")
     max_quotes: int = Field(2, ge=1, le=10, description="Most quotes in a `quoted` answer.")
+    keep_feedback_days: int = Field(
+        365, ge=1, le=36_500, description="How long is kept what people thought of answers, with their questions."
+    )
 
 
 class Settings(BaseSettings):

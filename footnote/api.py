@@ -161,6 +161,21 @@ class Footnote:
         """What became of citations that were given earlier, in their order."""
         return cast(list[AgedCitation], self._json(_check(citations))["citations"])
 
+    def give_feedback(
+        self,
+        question: str,
+        answer: Answer,
+        *,
+        helpful: bool,
+        wrong: Sequence[int] = (),
+        comment: str | None = None,
+        collection: str = DEFAULT_COLLECTION,
+    ) -> str:
+        """Judge an answer to ``question``; ``wrong``: the numbers of the citations that don't support it. Gives the judgement's
+        id."""
+        call = _feedback(question, answer, helpful, wrong, comment, collection)
+        return str((self._json(call))["id"])
+
     def _json(self, call: Call) -> Body:
         return decoded(self._send(call), self.base_url)
 
@@ -261,6 +276,19 @@ class AsyncFootnote:
     async def check_citations(self, citations: Sequence[Citation | PastCitation]) -> list[AgedCitation]:
         return cast(list[AgedCitation], (await self._json(_check(citations)))["citations"])
 
+    async def give_feedback(
+        self,
+        question: str,
+        answer: Answer,
+        *,
+        helpful: bool,
+        wrong: Sequence[int] = (),
+        comment: str | None = None,
+        collection: str = DEFAULT_COLLECTION,
+    ) -> str:
+        call = _feedback(question, answer, helpful, wrong, comment, collection)
+        return str((await self._json(call))["id"])
+
     async def _json(self, call: Call) -> Body:
         return decoded(await self._send(call), self.base_url)
 
@@ -312,6 +340,16 @@ def _pages(collection: str, url_prefix: str | None, after: str | None) -> Call:
 def _check(citations: Sequence[Citation | PastCitation]) -> Call:
     past = [{name: cast(Body, citation)[name] for name in _PAST} for citation in citations]
     return Call("POST", "/v1/citations/check", {"citations": past})
+
+
+def _feedback(question: str, answer: Answer, helpful: bool, wrong: Sequence[int], comment: str | None, collection: str) -> Call:
+    places = ("number", "page_id", "content_hash", "start", "end")
+    citations = [
+        {name: cast(Body, citation)[name] for name in places} | {"wrong": citation["number"] in wrong}
+        for citation in answer["citations"]
+    ]
+    body = {"question": question, "state": answer["state"], "helpful": helpful, "citations": citations, "comment": comment}
+    return Call("POST", "/v1/feedback", body | {"collection": collection})
 
 
 def _not_ended(job_id: str, timeout_s: float) -> Unavailable:

@@ -19,6 +19,7 @@ from footnote.commands import (
     ask,
     backup,
     evaluate,
+    feedback,
     ingest,
     jobs,
     keys,
@@ -92,6 +93,7 @@ app.command("verify")(verify.verify)
 app.command("backup")(backup.backup)
 app.command("restore")(backup.restore)
 app.add_typer(evaluate.app, name="eval")
+app.add_typer(feedback.app, name="feedback")
 app.command("reindex")(reindex.reindex)
 app.add_typer(models.app, name="models")
 app.command("doctor")(doctor_command.doctor)

@@ -218,6 +218,16 @@ class Client:
     def revoke_key(self, key_id: str) -> Body:
         return self._json("DELETE", f"/v1/keys/{segment(key_id)}")
 
+    def feedback(self, *, collection: str | None, helpful: bool | None, limit: int) -> list[Body]:
+        """The newest ``limit`` judgements of answers."""
+        return self._paged("/v1/feedback", "feedback", {"collection": collection, "helpful": helpful}, limit=limit)
+
+    def delete_feedback(self, feedback_id: str) -> None:
+        with translated(self.base_url):
+            response = self._http.delete(f"/v1/feedback/{segment(feedback_id)}")
+        if response.is_error:
+            raise error_of(response)
+
     def plan_reindex(self, wanted: Body) -> Body:
         """However long it takes: the embedder is loaded for it."""
         return self._json("POST", "/v1/reindex/plan", body=wanted, patient=True)

@@ -196,6 +196,16 @@ def keys(console: Console, bodies: Sequence[Body]) -> None:
     table(console, ("id", "name", "scopes", "collections", "made", "expires"), rows)
 
 
+def feedback(console: Console, bodies: Sequence[Body]) -> None:
+    rows = []
+    for one in bodies:
+        wrong = ", ".join(f"[{citation['number']}]" for citation in one["citations"] if citation["wrong"]) or "—"
+        word = "helpful" if one["helpful"] else "not helpful"
+        said = clean(one["comment"] or "")
+        rows.append((when(one["created_at"]), one["collection"], word, one["state"], wrong, clean(one["question"]), said))
+    table(console, ("when", "collection", "judged", "answer", "wrong", "question", "comment"), rows)
+
+
 def interval(seconds: int | None) -> str:
     """As `--every` takes it: 1d, 12h, 90m."""
     if seconds is None:

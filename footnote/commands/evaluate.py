@@ -10,9 +10,9 @@ from typing import Annotated, Any
 
 import typer
 
-from corpus.errors import InvalidInput
 from footnote.commands.options import DEFAULT_COLLECTION, CollectionOption, UrlOption, chosen_url
 from footnote.connection import connect
+from footnote.files import check_writable, write_whole
 from footnote.terminal import out, show_json, show_note
 
 app = typer.Typer(help="Measure how good search and answers are.", no_args_is_help=True)
@@ -190,20 +190,10 @@ def _show(body: dict[str, Any], *, json_file: Path | None, html_file: Path | Non
 
 
 def _check_writable(file: Path | None) -> None:
-    """Before hours of work, not after them. Raises: InvalidInput."""
-    if file is None or file == STDOUT:
-        return
-    if file.is_dir() or not file.absolute().parent.is_dir():
-        raise InvalidInput(f"{file} can't be written: {'it is a folder' if file.is_dir() else 'its folder does not exist'}.")
+    if file is not None and file != STDOUT:
+        check_writable(file)
 
 
 def _write(file: Path, text: str) -> None:
-    """At once, so that what was there isn't lost to a full disk. Raises: InvalidInput."""
-    unfinished = file.with_name(f"{file.name}.new")
-    try:
-        unfinished.write_text(text, encoding="utf-8")
-        unfinished.replace(file)
-    except OSError as exc:
-        unfinished.unlink(missing_ok=True)
-        raise InvalidInput(f"{file} can't be written: {exc.strerror}.") from exc
+    write_whole(file, text)
     show_note(f"Written: {file}")

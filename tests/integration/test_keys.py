@@ -192,6 +192,7 @@ NEEDED = {
     "POST /v1/collections": "ingest",
     "DELETE /v1/collections/name": "admin",
     "/metrics": "admin",
+    "POST /v1/feedback": "query",
     "/v1/verify": "admin",
     "/v1/reindex": "admin",
     "/v1/reindex/plan": "admin",
@@ -199,7 +200,7 @@ NEEDED = {
     "POST /v1/keys": "admin",
     "DELETE /v1/keys/key_id": "admin",
 }
-INGESTING = ("/v1/ingest", "/v1/jobs", "/v1/sources", "/v1/failures")
+INGESTING = ("/v1/ingest", "/v1/jobs", "/v1/sources", "/v1/failures", "/v1/feedback")
 BODIES: dict[str, Any] = {
     "/v1/ask": {"question": "Why?"},
     "/v1/chat/completions": {"model": "footnote", "messages": [{"role": "user", "content": "Why?"}]},
@@ -207,6 +208,7 @@ BODIES: dict[str, Any] = {
     "/v1/citations/check": {
         "citations": [{"page_id": UNKNOWN, "content_hash": "0" * 64, "start": 0, "end": 5, "quote": "Quote"}]
     },
+    "/v1/feedback": {"question": "Why?", "state": "abstained", "helpful": True},
     "/v1/verify": {"repair": False},
     "/v1/keys": {"name": "another"},
     "/v1/collections": {"name": "scoped"},

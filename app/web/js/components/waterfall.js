@@ -11,12 +11,13 @@ const ROW = 26;
 const MEANING = {
   embed: "the question becomes a vector",
   dense: "nearest vectors",
-  lexical: "words (BM25), meanwhile",
+  lexical: "words (BM25), from the beginning",
   fusion: "both lists become one",
   lookup: "the database decides what is live",
   rerank: "late interaction reorders the best",
   evidence: "sentence by sentence",
-  generation: "writing, and checking what was written",
+  generation: "writing",
+  verification: "does each quote stand, and support what it stands at?",
 };
 const ORDER = Object.keys(MEANING);
 
@@ -27,8 +28,8 @@ export function stagesOf(timings) {
   const stages = [];
   let end = 0;
   for (const name of names) {
-    // vectors and words are searched side by side; what follows waits for the slower
-    const begin = name === "lexical" ? stages.find((stage) => stage.name === "dense")?.begin ?? end : end;
+    // words are looked up while the question becomes a vector and its neighbours are sought; what follows waits for both
+    const begin = name === "lexical" ? 0 : end;
     stages.push({ name, begin, length: timings[name] });
     end = Math.max(end, begin + timings[name]);
   }
