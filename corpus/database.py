@@ -510,7 +510,9 @@ def upgrade_schema(url: str, revision: str = "head") -> None:
 def is_disk_full(exc: BaseException) -> bool:
     """True for ENOSPC however it is wrapped: as OSError, by SQLite, by Arrow or tantivy in their messages."""
     seen: BaseException | None = exc
-    while seen is not None:
+    known: set[int] = set()
+    while seen is not None and id(seen) not in known:  # an error that was kept and raised again may be its cause's cause
+        known.add(id(seen))
         if isinstance(seen, StorageFull):
             return True
         if isinstance(seen, BaseExceptionGroup):
