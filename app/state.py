@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 
 from dbos import DBOSClient
 from fastapi import Depends, Request
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DBAPIError
 
 from app.answering import Answerer
 from app.callers import Caller, needs_keys
@@ -29,7 +29,7 @@ from app.llm.transformers_model import TransformersModel
 from app.metrics import Metrics
 from app.reindex import Reindexing
 from app.reranker import MaxSimReranker, Reranker
-from corpus.database import Database, sqlite_url
+from corpus.database import Database
 from corpus.datadir import DataDirectory
 from corpus.errors import StartupError, Unavailable
 from corpus.feedback import Feedback
@@ -37,7 +37,7 @@ from corpus.generations import GenerationWriter
 from corpus.grants import EVERYTHING, Grants
 from corpus.jobs import Jobs, open_queue
 from corpus.keys import Keys, Scope
-from corpus.opening import Corpus, open_corpus
+from corpus.opening import Corpus, database_url, open_corpus
 from corpus.pages import Pages
 from corpus.search import Searcher
 from corpus.settings import Settings
@@ -115,11 +115,15 @@ async def open_service(
     """
     async with AsyncExitStack() as stack:
         # The embedder and the language model share nothing, so they load side by side.
-        await check_exposure(settings)
+        on_server = bool(settings.database.url.get_secret_value())
+        if not on_server:
+            await check_exposure(settings)
         loading_model = asyncio.ensure_future(asyncio.to_thread(load_model, settings))
         stack.push_async_callback(_settle, loading_model)
         role = "service, worker" if companions else "service"
         corpus = await stack.enter_async_context(open_corpus(settings, role=role, report=readiness.report))
+        if on_server:  # which a start waits for first
+            await check_exposure(settings)
         database = await stack.enter_async_context(Database(url=corpus.database_url))
         queue = await asyncio.to_thread(open_queue, corpus.queue_url)
         stack.callback(queue.destroy)
@@ -293,10 +297,10 @@ async def check_exposure(settings: Settings) -> None:
     """Raises: StartupError, where the service would need a key of everybody and there is none yet."""
     if not needs_keys(settings.server):
         return
-    path = DataDirectory(settings.data_dir).database
-    if path.is_file():
-        async with Database(url=sqlite_url(path)) as database:
-            with suppress(OperationalError):  # an older release's database, without a table of keys
+    directory = DataDirectory(settings.data_dir)
+    if settings.database.url.get_secret_value() or directory.database.is_file():
+        async with Database(url=database_url(settings, directory)) as database:
+            with suppress(DBAPIError):  # a new database, or an older release's, without a table of keys
                 if await Keys(database=database).any_holds():
                     return
     raise StartupError(

@@ -120,7 +120,7 @@ def revoke(
 
 
 def _there_or_here(url: str | None, there: Callable[[Client], T], here: Callable[[Keys], Awaitable[T]]) -> T:
-    """By the service at ``url``; without one in this machine's own database, where the first key has to come from."""
+    """By the service at ``url``; without one in the database itself, where the first key has to come from."""
     if url is not None:
         with Client(base_url=url) as client:
             return there(client)
@@ -128,19 +128,21 @@ def _there_or_here(url: str | None, there: Callable[[Client], T], here: Callable
 
 
 async def _here(use: Callable[[Keys], Awaitable[T]]) -> T:
-    from corpus.database import Database, sqlite_url
+    from corpus.database import Database
     from corpus.datadir import DataDirectory
     from corpus.keys import Keys
+    from corpus.opening import database_url
     from corpus.settings import load_settings
 
-    directory = DataDirectory(load_settings().data_dir)
+    settings = load_settings()
+    directory = DataDirectory(settings.data_dir)
     try:
         directory.path.mkdir(parents=True, exist_ok=True, mode=0o700)
     except OSError as exc:
         raise StartupError(
             f"The data directory {directory.path} can't be used ({exc.strerror}). Set FOOTNOTE_DATA_DIR to one that can."
         ) from exc
-    async with Database(url=sqlite_url(directory.database)) as database:
+    async with Database(url=database_url(settings, directory)) as database:
         await database.migrate()
         return await use(Keys(database=database))
 

@@ -29,6 +29,7 @@ from corpus.keys import Keys, Scope
 from corpus.settings import Settings
 from footnote.cli import app as command_line
 from tests.fakes import FakeEmbedder, FakeModel
+from tests.postgres import PostgresServer
 from tests.running import Running, running, until
 from tests.shelf import FETCHED_AT
 
@@ -536,3 +537,18 @@ def test_an_old_database_has_no_keys(tmp_path: Path) -> None:
     upgrade_schema(sqlite_url(tmp_path / "footnote.sqlite", driver="sqlite"), "0002")
     with pytest.raises(StartupError):
         asyncio.run(check_exposure(Settings(data_dir=tmp_path, server={"host": "0.0.0.0"})))
+
+
+def test_with_postgresql_the_keys_are_there(postgres: PostgresServer, tmp_path: Path) -> None:
+    """Where every replica finds them."""
+    from app.state import check_exposure
+
+    url = postgres.fresh_database()
+    settings = Settings(data_dir=tmp_path, server={"host": "0.0.0.0"}, database={"url": url})
+    with pytest.raises(StartupError, match="there is none yet"):
+        asyncio.run(check_exposure(settings))
+    environment = {"FOOTNOTE_DATA_DIR": str(tmp_path), "FOOTNOTE_DATABASE__URL": url}
+    made = CliRunner().invoke(command_line, ["keys", "create", "first", "--scope", "admin"], env=environment)
+    assert made.exit_code == 0, made.stderr
+    asyncio.run(check_exposure(settings))
+    assert not (tmp_path / "footnote.sqlite").exists()
