@@ -144,10 +144,10 @@ class GenerationWriter:
             await asyncio.to_thread(self._index.delete, late)  # what was written after the sweep, which nobody would look for
         await self.clean_up()
 
-    async def clean_up(self) -> None:
+    async def clean_up(self, *, abandoned_before: datetime | None = None) -> None:
         """Sweep now if it can be done now. No reader sees what is stale, so a failing index only makes it wait."""
         try:
-            await self.sweep()
+            await self.sweep(abandoned_before=abandoned_before)
         except (TransientError, StorageFull) as exc:
             log.warning("removed pages stay in the indexes, unseen, until the next sweep: %s", exc.message)
 

@@ -24,7 +24,7 @@ from corpus.stamp import check_stamp, make_stamp
 from corpus.store import ChunkIndex
 
 log = logging.getLogger(__name__)
-MENDING_LOCK = 0x6D656E64  # "mend", among PostgreSQL's advisory locks
+OPENING_LOCK = 0x6F70656E  # "open", among PostgreSQL's advisory locks
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,9 +81,9 @@ async def open_corpus(
         await clear_others(database, directory, keep_building=True)
         if facts.building is not None:
             log.warning("a reindex was broken off: `footnote reindex` takes it up again, `footnote reindex --abandon` drops it")
-        index = await asyncio.to_thread(open_index, directory, embedder.stamp.dimension, facts.number)
-        stack.push_async_callback(asyncio.to_thread, index.close)
-        async with database.alone(MENDING_LOCK):  # of several that start at once, one mends and the others find it done
+        async with database.alone(OPENING_LOCK):  # of several that start at once, one makes the index, and the others find it
+            index = await asyncio.to_thread(open_index, directory, embedder.stamp.dimension, facts.number)
+            stack.push_async_callback(asyncio.to_thread, index.close)
             rebuilt = await mend_indexes(database, index, embedder, report=report)
         us = presence.id if presence is not None and settings.is_shared else None
         writer = GenerationWriter(database=database, index=index, embedder=embedder, process=us)

@@ -171,12 +171,12 @@ async def find_dead(database: Database, *, timeout_s: float) -> Sequence[str]:
     if not any(one.dead or one.silent_s > timeout_s for one in await database.snapshot(listed)):
         return []  # looked at first, so that nobody waits for a write lock every few seconds
     async with database.write() as connection:
-        still = _silent_for(timeout_s, await _now(connection))
-        await connection.execute(update(ProcessRow).where(still, _ALIVE).values(dead_at=await _now(connection)))
-        dead = (await connection.execute(select(ProcessRow).where(~_ALIVE))).all()
-    for row in dead:
-        log.warning("the %s %s (process %d on %s) is dead; its work is taken over", row.role, row.id, row.pid, row.host)
-    return [row.id for row in dead]
+        now = await _now(connection)
+        silent = (ProcessRow.seen_at < now - timedelta(seconds=timeout_s)) & _ALIVE
+        for row in (await connection.execute(select(ProcessRow).where(silent))).all():
+            log.warning("the %s %s (process %d on %s) is dead: its work is taken over", row.role, row.id, row.pid, row.host)
+        await connection.execute(update(ProcessRow).where(silent).values(dead_at=now))
+        return list(await connection.scalars(select(ProcessRow.id).where(~_ALIVE)))
 
 
 async def bury(database: Database, ids: Sequence[str]) -> None:
@@ -188,10 +188,6 @@ async def bury(database: Database, ids: Sequence[str]) -> None:
 async def others(database: Database, *, me: str) -> Sequence[Process]:
     """The processes beside this one that nobody has found dead."""
     return [one for one in await database.snapshot(listed) if not one.dead and one.id != me]
-
-
-def _silent_for(timeout_s: float, now: datetime) -> ColumnElement[bool]:
-    return ProcessRow.seen_at < now - timedelta(seconds=timeout_s)
 
 
 async def _now(connection: AsyncConnection) -> datetime:

@@ -269,8 +269,8 @@ class IngestWorker:
                 else:
                     await self._rest(HELP_POLL_S)
             except Exception as exc:  # an outermost loop: whatever breaks a job is its owner's to tell
-                foreseen = storage_trouble(exc) is not None
-                log.error("no help for other workers' jobs for now: %s", exc, exc_info=not foreseen)
+                trouble = storage_trouble(exc)
+                log.error("no help for other workers' jobs for now: %s", trouble or exc, exc_info=trouble is None)
                 await self._rest(STORAGE_PAUSE_S)
 
     async def _watch(self, us: str) -> None:
@@ -284,7 +284,7 @@ class IngestWorker:
                     dead = [one for one in await find_dead(self._database, timeout_s=timeout_s) if one != us]
                     if dead:
                         await asyncio.to_thread(DBOS._recover_pending_workflows, dead)
-                        await self._writer.sweep(abandoned_before=utc_now())
+                        await self._writer.clean_up(abandoned_before=utc_now())
                         await bury(self._database, dead)
             except Exception as exc:  # an outermost loop
                 foreseen = isinstance(exc, FootnoteError | SQLAlchemyError)
