@@ -38,7 +38,11 @@ async def _work(settings: Settings) -> None:
     loop = asyncio.get_running_loop()
     for number in SIGNALS:
         loop.add_signal_handler(number, stop, number)
-    await working
+    try:
+        await working
+    finally:
+        for number in SIGNALS:
+            loop.remove_signal_handler(number)
 
 
 async def _until(stopping: asyncio.Event, settings: Settings) -> None:

@@ -22,6 +22,7 @@ TIMEOUT_S = 120
 # First words of commands that this machine can't run, or that another test runs.
 ELSEWHERE = {
     "footnote serve": "runs until it is stopped: test_cli.py",
+    "footnote worker": "runs until it is stopped: test_lone_worker.py",
     "footnote mcp": "talks to a client over stdin: test_mcp.py",
     "footnote eval": "takes a test set: test_eval_retrieval.py",
     "footnote models": "fetches from a hub: test_models_pull.py",
