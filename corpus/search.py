@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -62,6 +62,14 @@ class SearchResult:
     timings_ms: dict[str, float] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What an index proposed, and what readers saw just before it was asked; None if it wasn't."""
+
+    candidates: list[Candidate]
+    before: VisibleState | None = None
+
+
 class Searcher:
     def __init__(self, *, database: Database, index: ChunkIndex, embedder: Embedder, settings: SearchSettings) -> None:
         self._database = database
@@ -71,36 +79,31 @@ class Searcher:
 
     async def search(self, query: SearchQuery) -> SearchResult:
         """The first stage: at most ``query.limit`` hits, each with the ranks and scores of every stage it passed."""
-        wanted = max(self._settings.candidates, query.limit)
         timings: dict[str, float] = {}
         embedding = asyncio.create_task(self._embed(query, timings))
         try:
-            return await self._search(query, embedding, wanted, timings)
+            return await self._search(query, embedding, timings)
         finally:
             embedding.cancel()  # where the search failed before it
 
     async def _search(
-        self, query: SearchQuery, embedding: asyncio.Task[Embedding | None], wanted: int, timings: dict[str, float]
+        self, query: SearchQuery, embedding: asyncio.Task[Embedding | None], timings: dict[str, float]
     ) -> SearchResult:
-        before = await self._database.snapshot(visible_state)
-        for attempt in range(1, MAX_TRIES + 1):
-            candidates = min(wanted + before.hidden_chunks, MAX_CANDIDATES)
+        for _ in range(MAX_TRIES):
             # Words need no embedding, so they are looked up while it is made.
-            dense, lexical = await asyncio.gather(
-                self._dense(query, embedding, candidates, timings), self._lexical(query, candidates, timings)
-            )
+            asked = await asyncio.gather(self._dense(query, embedding, timings), self._lexical(query, timings))
+            dense, lexical = (one.candidates for one in asked)
             started = time.perf_counter()
             fused = self._fuse(query.mode, dense, lexical)
+            order = ranked(fused)
             timings["fusion"] = _ms_since(started)
             started = time.perf_counter()
             with span("lookup"):
-                chunks, stale, after = await self._database.snapshot(partial(_look_up, ids=ranked(fused), query=query))
+                chunks, stale, after = await self._database.snapshot(partial(_look_up, ids=order, query=query))
             timings["lookup"] = _ms_since(started)
-            moved = before.epoch != after.epoch or before.hidden_chunks < after.hidden_chunks
-            if not stale or not moved or attempt == MAX_TRIES:
+            if not stale or not any(one.before and _moved(one.before, after) for one in asked):
                 break
-            before = await self._database.snapshot(visible_state)
-        hits = _to_hits(chunks, fused=fused, dense=dense, lexical=lexical)
+        hits = _to_hits(chunks, order=order, fused=fused, dense=dense, lexical=lexical)
         return SearchResult(text=query.text, hits=hits, query_embedding=await embedding, timings_ms=timings)
 
     async def _embed(self, query: SearchQuery, timings: dict[str, float]) -> Embedding | None:
@@ -112,26 +115,30 @@ class Searcher:
         timings["embed"] = _ms_since(started)
         return embedding
 
-    async def _dense(
-        self, query: SearchQuery, embedding: asyncio.Task[Embedding | None], candidates: int, timings: dict[str, float]
-    ) -> list[Candidate]:
+    async def _dense(self, query: SearchQuery, embedding: asyncio.Task[Embedding | None], timings: dict[str, float]) -> _Asked:
         made = await embedding
         if made is None:
-            return []
+            return _Asked([])
         started = time.perf_counter()
-        with span("dense", footnote__candidates=candidates):
-            found = await asyncio.to_thread(self._index.vectors.search, made.vector, where=query.where, limit=candidates)
+        found = await asyncio.to_thread(self._ask, "dense", partial(self._index.vectors.search, made.vector), query)
         timings["dense"] = _ms_since(started)
         return found
 
-    async def _lexical(self, query: SearchQuery, candidates: int, timings: dict[str, float]) -> list[Candidate]:
+    async def _lexical(self, query: SearchQuery, timings: dict[str, float]) -> _Asked:
         if query.mode is SearchMode.DENSE:
-            return []
+            return _Asked([])
         started = time.perf_counter()
-        with span("bm25", footnote__candidates=candidates):
-            found = await asyncio.to_thread(self._index.lexical.search, query.text, where=query.where, limit=candidates)
+        found = await asyncio.to_thread(self._ask, "bm25", partial(self._index.lexical.search, query.text), query)
         timings["lexical"] = _ms_since(started)
         return found
+
+    def _ask(self, stage: str, search: Callable[..., list[Candidate]], query: SearchQuery) -> _Asked:
+        """Candidates of one index, and what readers saw just before. Blocks."""
+        before = self._database.snapshot_now(visible_state)
+        wanted = max(self._settings.candidates, query.limit)
+        candidates = min(wanted + before.hidden_chunks, MAX_CANDIDATES)
+        with span(stage, footnote__candidates=candidates):
+            return _Asked(search(where=query.where, limit=candidates), before)
 
     def _fuse(self, mode: SearchMode, dense: Sequence[Candidate], lexical: Sequence[Candidate]) -> dict[str, float]:
         dense_scores = {candidate.id: candidate.score for candidate in dense}
@@ -139,6 +146,10 @@ class Searcher:
         if mode is SearchMode.HYBRID:
             return convex(dense_scores, lexical_scores, first_weight=self._settings.dense_weight)
         return min_max(dense_scores or lexical_scores)
+
+
+def _moved(before: VisibleState, after: VisibleState) -> bool:
+    return before.epoch != after.epoch or before.hidden_chunks < after.hidden_chunks
 
 
 def _look_up(connection: Connection, *, ids: Sequence[str], query: SearchQuery) -> tuple[list[Chunk], int, VisibleState]:
@@ -158,16 +169,21 @@ def _look_up(connection: Connection, *, ids: Sequence[str], query: SearchQuery) 
 
 
 def _to_hits(
-    chunks: Sequence[Chunk], *, fused: dict[str, float], dense: Sequence[Candidate], lexical: Sequence[Candidate]
+    chunks: Sequence[Chunk], *, order: Sequence[str], fused: dict[str, float], dense: list[Candidate], lexical: list[Candidate]
 ) -> list[Hit]:
-    stages = {
-        name: {candidate.id: StageScore(rank, candidate.score) for rank, candidate in enumerate(candidates, start=1)}
-        for name, candidates in (("dense", dense), ("lexical", lexical))
+    """``order``: the ids of ``fused``, best first."""
+    found = {
+        "dense": {one.id: (rank, one.score) for rank, one in enumerate(dense, start=1)},
+        "lexical": {one.id: (rank, one.score) for rank, one in enumerate(lexical, start=1)},
+        "fusion": {chunk_id: (rank, fused[chunk_id]) for rank, chunk_id in enumerate(order, start=1)},
     }
-    stages["fusion"] = {key: StageScore(rank, fused[key]) for rank, key in enumerate(ranked(fused), start=1)}
     return [
-        Hit(chunk=c, score=fused[c.id], stages={name: scores[c.id] for name, scores in stages.items() if c.id in scores})
-        for c in chunks
+        Hit(
+            chunk=chunk,
+            score=fused[chunk.id],
+            stages={stage: StageScore(*at[chunk.id]) for stage, at in found.items() if chunk.id in at},
+        )
+        for chunk in chunks
     ]
 
 
