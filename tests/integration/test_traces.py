@@ -80,7 +80,7 @@ def test_an_answer_s_stages_are_spans_of_the_request_that_the_caller_s_trace_lea
     assert request.resource.attributes["service.name"] == "footnote"
     everything = "".join(one.to_json() for one in spans.get_finished_spans())
     assert ASK["question"] not in everything  # nor what the pages say
-    assert "330" not in everything
+    assert TOWER not in everything
 
 
 def test_a_request_without_a_trace_begins_one_and_probes_have_none(api: Running, spans: InMemorySpanExporter) -> None:
