@@ -110,7 +110,7 @@ class Reindexing:
                 if self.status.step in ("switch", "clear"):
                     raise Conflict("The new index is being taken into use; it can't be given up any more.")
                 await self._pause()
-            return await abandon(self._database, self._corpus.directory)
+            return await abandon(self._database, self._corpus.home)
 
     async def stop(self) -> None:
         """Break off where it stands; a later start takes it up again."""
@@ -143,7 +143,7 @@ class Reindexing:
             raise InvalidInput(exc.message) from exc
         return Reindexer(
             database=self._database,
-            directory=self._corpus.directory,
+            home=self._corpus.home,
             settings=target,
             embedder=embedder,
             report=self._progress,
@@ -212,7 +212,7 @@ class Reindexing:
             pass
         index.beside = None
         await asyncio.to_thread(old.index.close)
-        await clear_others(self._database, old.directory)
+        await clear_others(self._database, old.home)
 
     def _end(self, state: Literal["succeeded", "failed"], *, error: str | None = None) -> None:
         self.status = replace(self.status, state=state, error=error, notes=(), finished_at=utc_now())

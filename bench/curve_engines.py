@@ -67,7 +67,7 @@ class Footnote:
         from corpus.database import Database, sqlite_url
         from corpus.datadir import DataDirectory
         from corpus.generations import GenerationWriter
-        from corpus.opening import open_index
+        from corpus.index_homes import LocalIndexes
         from corpus.pages import DEFAULT_COLLECTION, Pages
         from corpus.search import Searcher
         from corpus.settings import Settings
@@ -75,7 +75,7 @@ class Footnote:
         directory = self._stack.enter_context(DataDirectory(folder))
         database = await self._stack.enter_async_context(Database(url=sqlite_url(directory.database)))
         await database.migrate()
-        index = open_index(directory, DIMENSION)
+        index = LocalIndexes(directory).open(dimension=DIMENSION)
         self._stack.callback(index.close)
         self._embedder = GivenVectors()
         self._writer = GenerationWriter(database=database, index=index, embedder=self._embedder)

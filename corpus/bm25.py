@@ -28,6 +28,8 @@ _VERSION_FILE = "analysis-version"
 
 
 class TantivyIndex:
+    is_separate = True
+
     def __init__(self, *, path: Path) -> None:
         path.mkdir(parents=True, exist_ok=True)
         _discard_other_versions(path)

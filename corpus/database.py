@@ -509,10 +509,7 @@ def upgrade_schema(url: str, revision: str = "head") -> None:
 
 def is_disk_full(exc: BaseException) -> bool:
     """True for ENOSPC however it is wrapped: as OSError, by SQLite, by Arrow or tantivy in their messages."""
-    seen: BaseException | None = exc
-    known: set[int] = set()
-    while seen is not None and id(seen) not in known:  # an error that was kept and raised again may be its cause's cause
-        known.add(id(seen))
+    for seen in causes(exc):
         if isinstance(seen, StorageFull):
             return True
         if isinstance(seen, BaseExceptionGroup):
@@ -522,8 +519,18 @@ def is_disk_full(exc: BaseException) -> bool:
         text = str(seen).lower()
         if "database or disk is full" in text or "no space left on device" in text:
             return True
-        seen = getattr(seen, "orig", None) or seen.__cause__
     return False
+
+
+def causes(exc: BaseException) -> Iterator[BaseException]:
+    """The exception and what caused it, one after the other. An error that was kept and raised
+    again may be its cause's cause, and those of pymilvus name themselves."""
+    seen: BaseException | None = exc
+    known: set[int] = set()
+    while seen is not None and id(seen) not in known:
+        known.add(id(seen))
+        yield seen
+        seen = getattr(seen, "orig", None) or seen.__cause__
 
 
 def sync_url(url: str) -> str:

@@ -148,7 +148,7 @@ class GenerationWriter:
         """Sweep now if it can be done now. No reader sees what is stale, so a failing index only makes it wait."""
         try:
             await self.sweep(abandoned_before=abandoned_before)
-        except (TransientError, StorageFull) as exc:
+        except (TransientError, StorageFull, Unavailable) as exc:
             log.warning("removed pages stay in the indexes, unseen, until the next sweep: %s", exc.message)
 
     async def sweep(self, *, abandoned_before: datetime | None = None) -> int:

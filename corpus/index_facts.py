@@ -3,18 +3,20 @@ database is the truth and a single transaction must be able to change them all."
 
 from __future__ import annotations
 
+import secrets
 from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import Connection, delete, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from corpus.database import FactRow
+from corpus.database import Database, FactRow
 from corpus.settings import IndexSettings
 from corpus.weights import existing_folder
 
 INDEX = "index"
 REINDEX = "reindex"
+INSTALLATION = "installation"
 # What an index is made with. Where the settings don't name them, an index keeps its own.
 MADE_WITH = (
     "embedder",
@@ -69,6 +71,17 @@ def with_remembered(settings: IndexSettings, remembered: dict[str, Any]) -> Inde
     start needs no setting to be changed, nor after a release that has another default."""
     kept = {name: value for name, value in remembered.items() if name in MADE_WITH and name not in settings.model_fields_set}
     return settings.model_copy(update=kept)
+
+
+async def installation(database: Database) -> str:
+    """A name that this database has for itself, made up at its first use: what tells its collections on an index server from
+    those of others. One that was restored from a backup has none yet."""
+    async with database.write() as connection:
+        found = await connection.scalar(select(FactRow.value).where(FactRow.key == INSTALLATION))
+        if found is None:
+            found = {"name": secrets.token_hex(4)}
+            await put_fact(connection, INSTALLATION, found)
+    return str(found["name"])
 
 
 async def put_fact(connection: AsyncConnection, key: str, value: dict[str, Any] | None) -> None:

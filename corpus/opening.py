@@ -8,17 +8,22 @@ import uuid
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
+from sqlalchemy import make_url
+
+from corpus.arrival import arrived
 from corpus.database import Database, postgres_url, sqlite_url, utc_now
 from corpus.datadir import LITE_ADVISED_CHUNKS, DataDirectory
 from corpus.embedding import Embedder, SentenceTransformerEmbedder
 from corpus.generations import GenerationWriter
 from corpus.index_facts import INDEX, IndexFacts, index_facts, made_with, put_fact, with_remembered
+from corpus.index_homes import IndexHome, index_home
 from corpus.mending import mend_indexes
 from corpus.pages import DEFAULT_COLLECTION, Pages
 from corpus.processes import EMBEDDED, Presence
-from corpus.reindexing import clear_others, open_index
+from corpus.reindexing import clear_others
 from corpus.settings import IndexSettings, Settings
 from corpus.stamp import check_stamp, make_stamp
 from corpus.store import ChunkIndex
@@ -33,6 +38,7 @@ class Corpus:
 
     settings: Settings
     directory: DataDirectory
+    home: IndexHome
     embedder: Embedder
     index: ChunkIndex
     rebuilt_chunks: int  # how many the indexes lacked when they were opened
@@ -69,7 +75,8 @@ async def open_corpus(
         report("opening the data directory")
         directory = stack.enter_context(DataDirectory(settings.data_dir))
         database = await stack.enter_async_context(Database(url=database_url(settings, directory)))
-        await database.migrate()
+        wait_s = settings.database.startup_wait_s
+        await arrived(database.migrate, name=server_name(database.url), wait_s=wait_s, report=report)
         presence = await _present(stack, settings, database, directory, role)
         facts = await database.snapshot(index_facts)
         settings = settings.model_copy(update={"index": with_remembered(settings.index, facts.settings)})
@@ -78,11 +85,16 @@ async def open_corpus(
         await check_stamp(database, make_stamp(embedder.stamp, settings.index))
         await _remember(database, facts, settings.index)
         report("opening the indexes")
-        await clear_others(database, directory, keep_building=True)
+        home = await index_home(settings.milvus, directory=directory, database=database)
+        stack.push_async_callback(asyncio.to_thread, home.close)
+        name = f"The index server at {settings.milvus.uri}"
+        wait_s = settings.milvus.startup_wait_s
+        await arrived(partial(asyncio.to_thread, home.ask), name=name, wait_s=wait_s, report=report)
+        await clear_others(database, home, keep_building=True)
         if facts.building is not None:
             log.warning("a reindex was broken off: `footnote reindex` takes it up again, `footnote reindex --abandon` drops it")
         async with database.alone(OPENING_LOCK):  # of several that start at once, one makes the index, and the others find it
-            index = await asyncio.to_thread(open_index, directory, embedder.stamp.dimension, facts.number)
+            index = await asyncio.to_thread(home.open, dimension=embedder.stamp.dimension, number=facts.number)
             stack.push_async_callback(asyncio.to_thread, index.close)
             rebuilt = await mend_indexes(database, index, embedder, report=report)
         us = presence.id if presence is not None and settings.is_shared else None
@@ -94,14 +106,20 @@ async def open_corpus(
         log.info("corpus open: %(pages)d pages, %(chunks)d chunks", counts)
         if swept:
             log.info("removed %d generations that a replacement, a deletion or a crash left behind", swept)
-        if counts["chunks"] > LITE_ADVISED_CHUNKS:
+        if counts["chunks"] > LITE_ADVISED_CHUNKS and not settings.milvus.uri:
             log.warning(
                 "the index holds %d chunks: beyond %d a Milvus server answers faster than Milvus Lite",
                 counts["chunks"],
                 LITE_ADVISED_CHUNKS,
             )
         yield Corpus(
-            settings=settings, directory=directory, embedder=embedder, index=index, rebuilt_chunks=rebuilt, presence=presence
+            settings=settings,
+            directory=directory,
+            home=home,
+            embedder=embedder,
+            index=index,
+            rebuilt_chunks=rebuilt,
+            presence=presence,
         )
 
 
@@ -127,6 +145,12 @@ async def _present(
 def database_url(settings: Settings, directory: DataDirectory) -> str:
     server = settings.database.url.get_secret_value()
     return postgres_url(server) if server else sqlite_url(directory.database)
+
+
+def server_name(url: str) -> str:
+    """For people, without the password."""
+    parsed = make_url(url)
+    return f"The metadata database at {parsed.host or 'its socket'}{f':{parsed.port}' if parsed.port else ''}"
 
 
 async def _remember(database: Database, facts: IndexFacts, settings: IndexSettings) -> None:

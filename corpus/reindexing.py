@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import shutil
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
@@ -27,21 +26,19 @@ from typing import Any
 
 from sqlalchemy import Connection, delete, func, insert, select, update
 
-from corpus.bm25 import TantivyIndex
 from corpus.database import ChunkRow, Database, FactRow, GenerationRow, PageRow
-from corpus.datadir import LEAST_FREE_BYTES, DataDirectory
+from corpus.datadir import LEAST_FREE_BYTES
 from corpus.embedding import Embedder
 from corpus.errors import Conflict, FootnoteError, StorageFull
 from corpus.generations import GenerationWriter, NewPage, bump_epoch, chunk_values
 from corpus.index_facts import INDEX, REINDEX, IndexFacts, index_facts, made_with, put_fact
+from corpus.index_homes import IndexHome
 from corpus.mending import count_live, fill
 from corpus.model import chunk_id
 from corpus.page_check import StoredPage, made_anew, stored_pages
 from corpus.settings import IndexSettings
 from corpus.stamp import STAMP, differences, make_stamp
 from corpus.store import ChunkIndex
-from corpus.store_milvus import MilvusVectorIndex
-from corpus.token_vectors import SqliteTokenStore
 from corpus.verify import Verifier
 
 log = logging.getLogger(__name__)
@@ -88,13 +85,13 @@ class Reindexer:
         self,
         *,
         database: Database,
-        directory: DataDirectory,
+        home: IndexHome,
         settings: IndexSettings,
         embedder: Embedder,
         report: Report = _silent,
     ) -> None:
         self._database = database
-        self._directory = directory
+        self._home = home
         self.settings = settings
         self.embedder = embedder
         self._report = report
@@ -103,17 +100,16 @@ class Reindexer:
     async def plan(self) -> Plan:
         facts = await self._database.snapshot(index_facts)
         old_stamp, pages, chunks, characters = await self._database.snapshot(_what_there_is)
-        files = self._directory.index(facts.number)
         ratio = self.embedder.stamp.dimension / old_stamp["embedder"]["dimension"] if old_stamp else 1.0
         # The rows hold the embedded texts once more, and SQLite's log holds them for a while too.
-        needed = int(files.size_bytes() * max(1.0, ratio) * 1.3) + 3 * characters + LEAST_FREE_BYTES
+        needed = int(self._home.size_bytes(facts.number) * max(1.0, ratio) * 1.3) + 3 * characters + LEAST_FREE_BYTES
         return Plan(
             pages=pages,
             chunks=chunks,
             differences=differences(old_stamp, self.stamp) if old_stamp else [],
             resumes=facts.building is not None and facts.building_stamp == self.stamp,
             needed_bytes=needed,
-            free_bytes=shutil.disk_usage(self._directory.path).free,
+            free_bytes=self._home.free_bytes(),
             settings=made_with(self.settings),
         )
 
@@ -134,7 +130,7 @@ class Reindexer:
                     f"Both indexes need about {plan.needed_bytes // 1_000_000} MB for a while, and "
                     f"{plan.free_bytes // 1_000_000} MB are free. Free some space; the index in use is as it was."
                 )
-            await clear_others(self._database, self._directory)
+            await clear_others(self._database, self._home)
             number = max(facts.number, facts.building or 0) + 1
             async with self._database.write() as connection:
                 aim = {"number": number, "stamp": self.stamp, "settings": plan.settings}
@@ -143,7 +139,7 @@ class Reindexer:
             assert facts.building is not None
             number = facts.building
             log.info("taking up the reindex that was broken off")
-        return await asyncio.to_thread(open_index, self._directory, self.embedder.stamp.dimension, number)
+        return await asyncio.to_thread(self._home.open, dimension=self.embedder.stamp.dimension, number=number)
 
     async def build(self, index: ChunkIndex) -> int:
         """Cut and fill what is lacking; gives how many pages were new to the index. Raises: StorageFull, TransientError."""
@@ -224,19 +220,7 @@ class Reindexer:
         return [(page, made_anew(page, tokenizer=self.embedder.tokenizer, settings=self.settings)) for page in pages]
 
 
-def open_index(directory: DataDirectory, dimension: int, number: int = 1) -> ChunkIndex:
-    """Open or create an index of the embedded profile."""
-    files = directory.index(number)
-    files.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    return ChunkIndex(
-        vectors=MilvusVectorIndex(uri=str(files.vectors), dimension=dimension),
-        lexical=TantivyIndex(path=files.lexical),
-        tokens=SqliteTokenStore(path=files.tokens),
-        number=number,
-    )
-
-
-async def clear_others(database: Database, directory: DataDirectory, *, keep_building: bool = False) -> None:
+async def clear_others(database: Database, home: IndexHome, *, keep_building: bool = False) -> None:
     """Remove rows and files of all indexes but the live one, which must be closed: of one that was replaced, and of one that is
     no longer to be built. ``keep_building``: one that is may stay."""
     facts = await database.snapshot(index_facts)
@@ -245,8 +229,8 @@ async def clear_others(database: Database, directory: DataDirectory, *, keep_bui
     if facts.unfinished:
         async with database.write() as connection:
             await put_fact(connection, REINDEX, {"clear": True})  # from here on it can't be taken up again
-    for number in directory.index_numbers() - {facts.number}:
-        await asyncio.to_thread(directory.index(number).remove)
+    for number in await asyncio.to_thread(home.numbers) - {facts.number}:
+        await asyncio.to_thread(home.remove, number)
     if not facts.unfinished:
         return
     await _clear_rows(database, facts.number)
@@ -266,12 +250,12 @@ async def _clear_rows(database: Database, live: int) -> None:
             await connection.execute(delete(ChunkRow).where(ChunkRow.id.in_(ids)))
 
 
-async def abandon(database: Database, directory: DataDirectory) -> bool:
+async def abandon(database: Database, home: IndexHome) -> bool:
     """Give up an unfinished reindex whose index is closed. False if there is none."""
     facts: IndexFacts = await database.snapshot(index_facts)
     if facts.building is None:
         return False
-    await clear_others(database, directory)
+    await clear_others(database, home)
     return True
 
 

@@ -11,6 +11,7 @@ Settings are read only by :func:`load_settings`; everything else is handed the s
 from __future__ import annotations
 
 import os
+import re
 import tomllib
 from collections.abc import Iterable
 from pathlib import Path
@@ -106,6 +107,9 @@ class DatabaseSettings(Section):
         description="Where several processes share one PostgreSQL: how long one may be silent before the others take it for dead "
         "and go on with its work. Each is heard of five times as often.",
     )
+    startup_wait_s: float = Field(
+        60.0, ge=0, le=3600, description="How long a start waits for the server, so that containers may start in any order."
+    )
 
     @field_validator("url")
     @classmethod
@@ -113,6 +117,52 @@ class DatabaseSettings(Section):
         if value.get_secret_value() and not value.get_secret_value().startswith(("postgresql://", "postgres://")):
             raise ValueError("database.url must begin with postgresql:// (or be empty, for SQLite in the data directory)")
         return value
+
+
+class MilvusSettings(Section):
+    """The index server of the networked profile. Without one, the indexes are files in the data directory."""
+
+    uri: str = Field(
+        "",
+        description="A Milvus server for vectors and BM25 (2.6.10 or newer), http://host:19530 or https://…. Empty: Milvus Lite "
+        "and tantivy in the data directory.",
+    )
+    token: SecretStr = Field(SecretStr(""), description="The server's API key, or user:password.")
+    user: str = Field("", description="The user's name, where no milvus.token is given.")
+    password: SecretStr = Field(SecretStr(""), description="The user's password, where no milvus.token is given.")
+    database: str = Field("", description="The database on that server; empty: its default.")
+    collection_prefix: str = Field(
+        "footnote",
+        pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,62}$",
+        description="What the names of Footnote's collections begin with; the metadata database's own name and the number of the "
+        "index follow.",
+    )
+    ca_file: str = Field(
+        "", description="For https: a PEM file with the certificates to trust. Empty: those that gRPC brings along."
+    )
+    server_name: str = Field("", description="For https: the name that the server's certificate is for, if it isn't its host.")
+    timeout_s: float = Field(10.0, gt=0, le=600, description="Longest time one call may take.")
+    startup_wait_s: float = Field(
+        60.0, ge=0, le=3600, description="How long a start waits for the server, so that containers may start in any order."
+    )
+    index_type: Literal["AUTOINDEX", "FLAT", "HNSW", "IVF_SQ8", "DISKANN"] = Field(
+        "AUTOINDEX",
+        description="How a new collection's vectors are indexed. AUTOINDEX: as the server was set up (HNSW, as it comes). FLAT: "
+        "exact. IVF_SQ8: a quarter of the memory. DISKANN: on the query nodes' disks.",
+    )
+    search_consistency: Literal["strong", "bounded"] = Field(
+        "strong",
+        description="What a search waits for. strong: everything written before it. bounded: it may miss what another replica of "
+        "the collection hasn't taken in yet; safe and faster where the collection has one replica.",
+    )
+
+    @model_validator(mode="after")
+    def _is_a_server(self) -> Self:
+        if self.uri and not re.match(r"https?://[^/@\s]+/?$", self.uri):
+            raise ValueError("milvus.uri must look like http://host:19530 or https://host (user and password are settings)")
+        if (self.ca_file or self.server_name) and self.uri.startswith("http://"):
+            raise ValueError("milvus.ca_file and milvus.server_name are for https; milvus.uri says http")
+        return self
 
 
 class IndexSettings(Section):
@@ -326,6 +376,7 @@ class Settings(BaseSettings):
     )
     server: ServerSettings = Field(default_factory=ServerSettings)
     database: DatabaseSettings = Field(default_factory=DatabaseSettings)
+    milvus: MilvusSettings = Field(default_factory=MilvusSettings)
     index: IndexSettings = Field(default_factory=IndexSettings)
     search: SearchSettings = Field(default_factory=SearchSettings)
     ingest: IngestSettings = Field(default_factory=IngestSettings)
@@ -335,8 +386,7 @@ class Settings(BaseSettings):
     @property
     def is_shared(self) -> bool:
         """Whether several processes may share the corpus: servers hold all of it."""
-        index_server = getattr(self, "milvus", None)
-        return bool(self.database.url.get_secret_value() and index_server is not None and index_server.uri)
+        return bool(self.database.url.get_secret_value() and self.milvus.uri)
 
     @classmethod
     def settings_customise_sources(

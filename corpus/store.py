@@ -107,6 +107,11 @@ class VectorIndex(Protocol):
 class LexicalIndex(Protocol):
     """BM25. Thread-safe for reading; one writer at a time. Writes show at ``flush``."""
 
+    @property
+    def is_separate(self) -> bool:
+        """False if its rows are the vector index' own, which writes and deletes both at once."""
+        ...
+
     def upsert(self, rows: Sequence[IndexRow]) -> None: ...
     def search(self, text: str, *, where: IndexFilter, limit: int) -> list[Candidate]: ...
     def present(self, ids: Sequence[str]) -> set[str]: ...
@@ -176,9 +181,10 @@ class ChunkIndex:
         with self._writer, _classified("write"):
             self.tokens.upsert([row.id for row in rows], [embedding.tokens for embedding in embeddings])
             self.vectors.upsert(rows, np.stack([embedding.vector for embedding in embeddings]))
-            self.lexical.upsert(rows)
             self.vectors.flush()
-            self.lexical.flush()
+            if self.lexical.is_separate:
+                self.lexical.upsert(rows)
+                self.lexical.flush()
 
     def write_words(self, rows: Sequence[IndexRow]) -> None:
         """Insert or overwrite chunks in the lexical index alone. Blocks. Raises as :meth:`write`."""
@@ -216,8 +222,9 @@ class ChunkIndex:
             return
         with self._writer, _classified("delete"):
             self.vectors.delete(ids)
-            self.lexical.delete(ids)
-            self.lexical.flush()
+            if self.lexical.is_separate:
+                self.lexical.delete(ids)
+                self.lexical.flush()
             self.tokens.delete(ids)
 
     @property

@@ -1,4 +1,4 @@
-"""Dense vectors in Milvus: a Milvus Lite directory when embedded, a server by URI when networked.
+"""Dense vectors in a Milvus Lite directory: the embedded profile. ``corpus/store_server.py`` is the networked one.
 
 The primary key is the chunk id and never automatic, and writes are upserts: in Milvus an insert of a known key adds a
 second row. The embedded index is FLAT, which is exact: measured at 20,000 rows, Milvus Lite answers from it as fast as
@@ -36,27 +36,21 @@ _UNQUOTABLE = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 
 class MilvusVectorIndex:
     def __init__(self, *, uri: str, dimension: int) -> None:
-        """Open or create the index. ``uri``: a path for Milvus Lite, or a server's address."""
+        """Open or create the index. ``uri``: its directory."""
         os.environ.setdefault("MILVUS_LITE_MEMTABLE_MEMORY_LIMIT_BYTES", str(LITE_MEMTABLE_BYTES))
+        from milvus_lite.adapter.grpc.server import start_server_in_thread
         from pymilvus import MilvusClient
 
         self._uri = uri
-        self._is_lite = "://" not in uri
         # pymilvus pings idle connections every 10 s, which Milvus Lite's server answers by hanging up (too_many_pings).
         # And a proxy named in the environment is not for a server in this very process.
-        lite_options = {
+        options = {
             "grpc.keepalive_time_ms": 2**31 - 1,
             "grpc.keepalive_permit_without_calls": 0,
             "grpc.enable_http_proxy": 0,
         }
-        options = lite_options if self._is_lite else {}
-        address = uri
-        if self._is_lite:
-            from milvus_lite.adapter.grpc.server import start_server_in_thread
-
-            self._server, self._engine, port = start_server_in_thread(data_dir=uri)
-            address = f"http://127.0.0.1:{port}"
-        self._client = MilvusClient(address, grpc_options=options)
+        self._server, self._engine, port = start_server_in_thread(data_dir=uri)
+        self._client = MilvusClient(f"http://127.0.0.1:{port}", grpc_options=options)
         try:
             self._make(dimension)
             self._load()
@@ -73,7 +67,7 @@ class MilvusVectorIndex:
             self._client.load_collection(COLLECTION)
         except MilvusException as exc:
             partitions = Path(self._uri) / "collections" / COLLECTION / "partitions"
-            derived = list(partitions.glob("*/indexes/*idx")) if self._is_lite else []
+            derived = list(partitions.glob("*/indexes/*idx"))
             if not derived:
                 raise
             log.warning("the vector index can't be loaded (%s), so it is made again from its rows", exc.message)
@@ -86,8 +80,8 @@ class MilvusVectorIndex:
         from pymilvus import DataType
 
         if not self._client.has_collection(COLLECTION):
-            if self._is_lite:  # it makes the folder first, whose being there then stops every later try
-                shutil.rmtree(Path(self._uri) / "collections" / COLLECTION, ignore_errors=True)
+            # Milvus Lite makes the folder first, whose being there then stops every later try.
+            shutil.rmtree(Path(self._uri) / "collections" / COLLECTION, ignore_errors=True)
             schema = self._client.create_schema(auto_id=False, enable_dynamic_field=False)
             schema.add_field("id", DataType.VARCHAR, is_primary=True, max_length=ID_MAX_BYTES)
             schema.add_field("collection_id", DataType.INT64)
@@ -97,7 +91,7 @@ class MilvusVectorIndex:
             self._client.create_collection(COLLECTION, schema=schema, consistency_level="Strong")
         if not self._client.list_indexes(COLLECTION):
             index = self._client.prepare_index_params()
-            index.add_index("vector", index_type="FLAT" if self._is_lite else "AUTOINDEX", metric_type="IP")
+            index.add_index("vector", index_type="FLAT", metric_type="IP")
             self._client.create_index(COLLECTION, index)
 
     def upsert(self, rows: Sequence[IndexRow], vectors: Float32) -> None:
@@ -109,28 +103,16 @@ class MilvusVectorIndex:
             self._client.upsert(COLLECTION, values)
 
     def search(self, vector: Float32, *, where: IndexFilter, limit: int) -> list[Candidate]:
-        if self._is_lite:
-            # The engine itself, which is in this process: by way of its server, a search costs about twice as much.
-            hits = self._engine.get_collection(COLLECTION).search(
-                [vector],
-                anns_field="vector",
-                metric_type="IP",
-                expr=filter_expression(where),
-                top_k=limit,
-                output_fields=[],
-            )[0]
-            return [Candidate(id=hit["id"], score=float(hit["distance"])) for hit in hits]
-        found: Any = self._client.search(
-            COLLECTION,
-            data=[vector],
+        # The engine itself, which is in this process: by way of its server, a search costs about twice as much.
+        hits = self._engine.get_collection(COLLECTION).search(
+            [vector],
             anns_field="vector",
-            filter=filter_expression(where),
-            limit=limit,
+            metric_type="IP",
+            expr=filter_expression(where),
+            top_k=limit,
             output_fields=[],
-            search_params={"metric_type": "IP", "params": {}},
-        )
-        hits = found[0]  # each of them read by itself would cost as much as the search of a small index
-        return [Candidate(id=chunk_id, score=float(score)) for chunk_id, score in zip(hits.ids, hits.distances, strict=True)]
+        )[0]
+        return [Candidate(id=hit["id"], score=float(hit["distance"])) for hit in hits]
 
     def present(self, ids: Sequence[str]) -> set[str]:
         if not ids:
@@ -147,10 +129,9 @@ class MilvusVectorIndex:
         return {row["id"]: np.asarray(row["vector"], dtype=np.float32) for row in found}
 
     def ids(self, within: IdRange) -> list[str]:
-        between = f"id >= {_quoted(within.first)} and id < {_quoted(within.beyond)}" if within.first else ""
         with _failures():
             found: Any = self._client.query(
-                COLLECTION, filter=between, output_fields=["id"], limit=MAX_IDS, consistency_level="Strong"
+                COLLECTION, filter=ids_between(within), output_fields=["id"], limit=MAX_IDS, consistency_level="Strong"
             )
         return [row["id"] for row in found]
 
@@ -160,9 +141,8 @@ class MilvusVectorIndex:
                 self._client.delete(COLLECTION, ids=list(ids[begin : begin + DELETE_BATCH]))
 
     def flush(self) -> None:
-        if self._is_lite:  # a server seals and flushes by itself, and throttles those who ask
-            with _failures():
-                self._client.flush(COLLECTION)
+        with _failures():
+            self._client.flush(COLLECTION)
 
     def count(self) -> int:
         rows: Any = self._client.query(COLLECTION, filter="", output_fields=["count(*)"], consistency_level="Strong")
@@ -170,9 +150,8 @@ class MilvusVectorIndex:
 
     def close(self) -> None:
         self._client.close()
-        if self._is_lite:
-            self._server.stop(grace=CLOSING_S).wait()
-            self._engine.close()
+        self._server.stop(grace=CLOSING_S).wait()
+        self._engine.close()
 
 
 @contextmanager
@@ -193,6 +172,11 @@ def filter_expression(where: IndexFilter) -> str:
     if where.language is not None:
         parts.append(f"language == {_quoted(where.language)}")
     return " and ".join(parts)
+
+
+def ids_between(within: IdRange) -> str:
+    """A Milvus boolean expression for a range of ids; empty for all."""
+    return f"id >= {_quoted(within.first)} and id < {_quoted(within.beyond)}" if within.first else ""
 
 
 def _under(url_prefix: str) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from corpus.embedding import Float32
 from corpus.store import IdRange, PackedTokens
 
 MAX_VARIABLES = 500  # well under SQLite's limit of bound parameters
+TokenRow = tuple[str, int, bytes, bytes]  # id, how many tokens, their scales and values
 
 
 class SqliteTokenStore:
@@ -41,26 +42,12 @@ class SqliteTokenStore:
             self._connection.executemany("INSERT OR REPLACE INTO tokens VALUES (?, ?, ?, ?)", rows)
 
     def load(self, ids: Sequence[str]) -> dict[str, Float32]:
-        found: dict[str, Float32] = {}
-        for chunk_id, count, scales, values in self._rows(ids):
-            matrix = np.frombuffer(values, dtype=np.int8).reshape(count, -1) if count else np.zeros((0, 1), dtype=np.int8)
-            found[chunk_id] = matrix.astype(np.float32) * np.frombuffer(scales, dtype=np.float32)[:, None]
-        return found
+        return unpacked(self._rows(ids))
 
     def load_packed(self, ids: Sequence[str], *, dimension: int) -> PackedTokens | None:
-        rows = [row for row in self._rows(ids) if row[1] and len(row[3]) == row[1] * dimension]
-        if not rows:
-            return None
-        counts = [count for _, count, _, _ in rows]
-        return PackedTokens(
-            ids=[chunk_id for chunk_id, *_ in rows],
-            counts=counts,
-            values=np.frombuffer(b"".join(values for *_, values in rows), dtype=np.int8).reshape(-1, dimension),
-            scales=np.frombuffer(b"".join(scales for _, _, scales, _ in rows), dtype=np.float32),
-        )
+        return packed(self._rows(ids), dimension=dimension)
 
-    def _rows(self, ids: Sequence[str]) -> Iterator[tuple[str, int, bytes, bytes]]:
-        """Id, tokens, scales and values of what is there; what is damaged is as good as missing."""
+    def _rows(self, ids: Sequence[str]) -> Iterator[TokenRow]:
         for begin in range(0, len(ids), MAX_VARIABLES):
             part = list(ids[begin : begin + MAX_VARIABLES])
             marks = ",".join("?" * len(part))
@@ -68,7 +55,7 @@ class SqliteTokenStore:
                 rows = self._connection.execute(
                     f"SELECT id, count, scales, values_i8 FROM tokens WHERE id IN ({marks})", part
                 ).fetchall()
-            yield from (row for row in rows if len(row[2]) == 4 * row[1] and (not row[1] or len(row[3]) % row[1] == 0))
+            yield from rows
 
     def present(self, ids: Sequence[str]) -> set[str]:
         found: set[str] = set()
@@ -107,6 +94,34 @@ class SqliteTokenStore:
             except BaseException:
                 self._connection.execute("ROLLBACK")
                 raise
+
+
+def unpacked(rows: Iterable[TokenRow]) -> dict[str, Float32]:
+    """The vectors of rows as they are stored."""
+    found: dict[str, Float32] = {}
+    for chunk_id, count, scales, values in filter(_is_whole, rows):
+        matrix = np.frombuffer(values, dtype=np.int8).reshape(count, -1) if count else np.zeros((0, 1), dtype=np.int8)
+        found[chunk_id] = matrix.astype(np.float32) * np.frombuffer(scales, dtype=np.float32)[:, None]
+    return found
+
+
+def packed(rows: Iterable[TokenRow], *, dimension: int) -> PackedTokens | None:
+    """As :meth:`corpus.store.TokenStore.load_packed` gives them."""
+    kept = [row for row in rows if _is_whole(row) and row[1] and len(row[3]) == row[1] * dimension]
+    if not kept:
+        return None
+    return PackedTokens(
+        ids=[chunk_id for chunk_id, *_ in kept],
+        counts=[count for _, count, _, _ in kept],
+        values=np.frombuffer(b"".join(values for *_, values in kept), dtype=np.int8).reshape(-1, dimension),
+        scales=np.frombuffer(b"".join(scales for _, _, scales, _ in kept), dtype=np.float32),
+    )
+
+
+def _is_whole(row: TokenRow) -> bool:
+    """What is damaged is as good as missing."""
+    _, count, scales, values = row
+    return len(scales) == 4 * count and (not count or len(values) % count == 0)
 
 
 def quantise(matrix: Float32) -> tuple[Float32, np.ndarray]:

@@ -15,6 +15,7 @@ from corpus.datadir import DataDirectory
 from corpus.errors import InvalidInput
 from corpus.generations import GenerationWriter
 from corpus.index_facts import index_facts, with_remembered
+from corpus.index_homes import IndexHome, index_home
 from corpus.opening import database_url, load_embedder
 from corpus.reindexing import Plan, Progress, Reindexer, abandon, clear_others
 from corpus.settings import IndexSettings, Settings
@@ -32,7 +33,7 @@ async def run(settings: Settings, wanted: dict[str, Any], *, anyway: bool, show:
     async def report(progress: Progress) -> None:
         show(progress)
 
-    async with _reindexer(settings, wanted, report) as (reindexer, database, directory):
+    async with _reindexer(settings, wanted, report) as (reindexer, database, home):
         index = await reindexer.begin(anyway=anyway)
         try:
             writer = GenerationWriter(database=database, index=index, embedder=reindexer.embedder)
@@ -45,20 +46,20 @@ async def run(settings: Settings, wanted: dict[str, Any], *, anyway: bool, show:
             await writer.sweep(abandoned_before=utc_now())
         finally:
             await asyncio.to_thread(index.close)
-        await clear_others(database, directory)
+        await clear_others(database, home)
 
 
 async def give_up(settings: Settings) -> bool:
     """Drop an unfinished reindex. False if there is none. Raises: StartupError."""
-    async with _opened(settings) as (database, directory):
-        return await abandon(database, directory)
+    async with _opened(settings) as (database, _, home):
+        return await abandon(database, home)
 
 
 @asynccontextmanager
 async def _reindexer(
     settings: Settings, wanted: dict[str, Any], report: Callable[[Progress], Any] | None = None
-) -> AsyncIterator[tuple[Reindexer, Database, DataDirectory]]:
-    async with _opened(settings) as (database, directory):
+) -> AsyncIterator[tuple[Reindexer, Database, IndexHome]]:
+    async with _opened(settings) as (database, directory, home):
         facts = await database.snapshot(index_facts)
         try:
             target = IndexSettings.model_validate(with_remembered(settings.index, facts.settings).model_dump() | wanted)
@@ -67,15 +68,19 @@ async def _reindexer(
         embedder = await asyncio.to_thread(load_embedder, target, models_dir=directory.models)
         options = {"report": report} if report else {}
         yield (
-            Reindexer(database=database, directory=directory, settings=target, embedder=embedder, **options),
+            Reindexer(database=database, home=home, settings=target, embedder=embedder, **options),
             database,
-            directory,
+            home,
         )
 
 
 @asynccontextmanager
-async def _opened(settings: Settings) -> AsyncIterator[tuple[Database, DataDirectory]]:
+async def _opened(settings: Settings) -> AsyncIterator[tuple[Database, DataDirectory, IndexHome]]:
     with DataDirectory(settings.data_dir) as directory:
         async with Database(url=database_url(settings, directory)) as database:
             await database.migrate()
-            yield database, directory
+            home = await index_home(settings.milvus, directory=directory, database=database)
+            try:
+                yield database, directory, home
+            finally:
+                await asyncio.to_thread(home.close)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,9 +19,10 @@ from dbos import DBOS
 
 from corpus.database import postgres_url, sqlite_url
 from corpus.embedding import SentenceTransformerEmbedder
-from corpus.settings import Settings
+from corpus.settings import MilvusSettings, Settings
 from corpus.weights import MINILM
 from tests.fakes import FakeEmbedder
+from tests.milvus import LiteServer, lite_server
 from tests.postgres import PostgresServer, is_installed, postgres_server
 from tests.shelf import Shelf, open_shelf
 
@@ -61,6 +63,18 @@ def postgres() -> Iterator[PostgresServer]:
         pytest.skip("PostgreSQL isn't installed (Debian's package: postgresql)")
     with postgres_server() as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def milvus() -> Iterator[LiteServer]:
+    """An index server for all tests: give each a collection prefix of its own."""
+    with lite_server() as server:
+        yield server
+
+
+@pytest.fixture
+def milvus_settings(milvus: LiteServer) -> MilvusSettings:
+    return MilvusSettings(uri=milvus.uri, collection_prefix=f"t{uuid.uuid4().hex}", startup_wait_s=0)
 
 
 @pytest.fixture(scope="session")

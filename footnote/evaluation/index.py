@@ -30,7 +30,7 @@ from corpus.model import ChunkSpan
 from corpus.opening import Corpus, open_corpus
 from corpus.pages import DEFAULT_COLLECTION, Pages
 from corpus.search import Searcher
-from corpus.settings import DatabaseSettings, Settings
+from corpus.settings import DatabaseSettings, MilvusSettings, Settings
 from corpus.stamp import make_stamp
 from footnote.evaluation.dataset import Dataset, Document
 from footnote.evaluation.progress import Progress
@@ -86,7 +86,7 @@ async def open_filled_index(
     models_dir = settings.data_dir.absolute() / "models"
     _lend_models(models_dir, folder)
     # Nothing of a test set may get into one's own database, wherever that is.
-    settings = settings.model_copy(update={"data_dir": folder, "database": DatabaseSettings()})
+    settings = settings.model_copy(update={"data_dir": folder, "database": DatabaseSettings(), "milvus": MilvusSettings()})
     async with AsyncExitStack() as stack:
         with progress.waiting(f"{dataset.name}: opening the index"):
             corpus = await stack.enter_async_context(open_corpus(settings))

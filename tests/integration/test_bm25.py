@@ -1,4 +1,4 @@
-"""The embedded BM25 index against the formula it claims, and against rank_bm25."""
+"""BM25, embedded and on a server, against the formula that both claim, and against rank_bm25."""
 
 from __future__ import annotations
 
@@ -8,23 +8,43 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import numpy as np
 import pytest
 import tantivy
 from rank_bm25 import BM25Okapi
 
 from corpus.analysis import page_terms
 from corpus.bm25 import MAX_QUERY_TERMS, TantivyIndex, url_prefixes
-from corpus.store import IdRange, IndexFilter, IndexRow
+from corpus.store import IdRange, IndexFilter, IndexRow, LexicalIndex
+from corpus.store_connection import MilvusServer
+from corpus.store_server import ServerCollection, ServerWords
 
 EVERYTHING = IndexFilter(collection_id=1)
 K1, B = 1.2, 0.75
 
 
 @pytest.fixture
-def index(tmp_path: Path) -> Iterator[TantivyIndex]:
+def embedded(tmp_path: Path) -> Iterator[TantivyIndex]:
     opened = TantivyIndex(path=tmp_path / "lexical")
     yield opened
     opened.close()
+
+
+class WordsOfServer(ServerWords):
+    """A server's rows hold a vector each, which the words of this test don't need."""
+
+    def upsert(self, rows: Sequence[IndexRow]) -> None:
+        self._collection.upsert(rows, np.ones((len(rows), 2), dtype=np.float32))
+
+
+@pytest.fixture(params=["files", "server"])
+def index(request: pytest.FixtureRequest) -> Iterator[LexicalIndex]:
+    if request.param == "files":
+        yield request.getfixturevalue("embedded")
+        return
+    server = MilvusServer(request.getfixturevalue("milvus_settings"))
+    yield WordsOfServer(ServerCollection(server=server, name=server.settings.collection_prefix, dimension=2))
+    server.close()
 
 
 def row(
@@ -33,11 +53,11 @@ def row(
     return IndexRow(key, "page", 1, collection, url, language, headings, text)
 
 
-def ids(index: TantivyIndex, text: str, where: IndexFilter = EVERYTHING, limit: int = 100) -> list[str]:
+def ids(index: LexicalIndex, text: str, where: IndexFilter = EVERYTHING, limit: int = 100) -> list[str]:
     return [candidate.id for candidate in index.search(text, where=where, limit=limit)]
 
 
-def put(index: TantivyIndex, *rows: IndexRow) -> None:
+def put(index: LexicalIndex, *rows: IndexRow) -> None:
     index.upsert(rows)
     index.flush()
 
@@ -82,7 +102,7 @@ def generated_documents(count: int, rng: random.Random) -> list[str]:
     return [" ".join(rng.choices(vocabulary, weights, k=rng.randint(3, 39))) for _ in range(count)]
 
 
-def test_scores_are_bm25_with_lucenes_idf(index: TantivyIndex) -> None:
+def test_scores_are_bm25_with_lucenes_idf(index: LexicalIndex) -> None:
     texts = ["red fox jumps", "red red fox sleeps deeply tonight", "blue whale sings"]
     put(index, *(row(str(i), text) for i, text in enumerate(texts)))
     scores = {candidate.id: candidate.score for candidate in index.search("red", where=EVERYTHING, limit=10)}
@@ -90,14 +110,19 @@ def test_scores_are_bm25_with_lucenes_idf(index: TantivyIndex) -> None:
     assert scores == pytest.approx({"0": 0.47000 * 2.2 / 1.975, "1": 0.47000 * 4.4 / 3.65}, rel=1e-4)
 
 
-def test_words_of_headings_are_found_and_count_a_little_more(index: TantivyIndex) -> None:
-    put(index, row("text", "whale song"), row("heading", "song", headings="whale"), row("neither", "song bird"))
-    scores = {candidate.id: candidate.score for candidate in index.search("whale", where=EVERYTHING, limit=10)}
+def test_words_of_headings_are_found_and_count_a_little_more(embedded: TantivyIndex) -> None:
+    put(embedded, row("text", "whale song"), row("heading", "song", headings="whale"), row("neither", "song bird"))
+    scores = {candidate.id: candidate.score for candidate in embedded.search("whale", where=EVERYTHING, limit=10)}
     assert set(scores) == {"text", "heading"}
     assert scores["text"] < scores["heading"] < 2 * scores["text"]
 
 
-def test_ranking_agrees_with_rank_bm25_and_the_formula(index: TantivyIndex) -> None:
+def test_words_of_headings_are_found(index: LexicalIndex) -> None:
+    put(index, row("text", "whale song"), row("heading", "song", headings="whale"), row("neither", "song bird"))
+    assert set(ids(index, "whale")) == {"text", "heading"}
+
+
+def test_ranking_agrees_with_rank_bm25_and_the_formula(index: LexicalIndex) -> None:
     rng = random.Random(7)
     texts = generated_documents(300, rng)
     put(index, *(row(f"{i:03}", text) for i, text in enumerate(texts)))
@@ -144,35 +169,35 @@ def rank_correlation(found: dict[str, float], expected: dict[str, float]) -> flo
         "w" * 100_000,
     ],
 )
-def test_no_query_is_a_syntax_error(index: TantivyIndex, query: str) -> None:
+def test_no_query_is_a_syntax_error(index: LexicalIndex, query: str) -> None:
     put(index, row("whale", "The blue whale sings."), row("fox", "The red fox jumps."))
     assert set(ids(index, query)) <= {"whale"}
 
 
-def test_a_pasted_page_as_query_is_cut_to_its_first_terms(index: TantivyIndex) -> None:
+def test_a_pasted_page_as_query_is_cut_to_its_first_terms(index: LexicalIndex) -> None:
     put(index, row("first", "word0"), row("late", "word9999"))
     assert ids(index, " ".join(f"word{i}" for i in range(10_000))) == ["first"]
     assert ids(index, "word0 " * MAX_QUERY_TERMS + "word9999") == ["first", "late"]  # distinct terms are what counts
 
 
-def test_words_match_by_stem_case_and_accent(index: TantivyIndex) -> None:
+def test_words_match_by_stem_case_and_accent(index: LexicalIndex) -> None:
     put(index, row("a", "Cancelling tasks at the Café"))
     assert ids(index, "cancelled TASK cafe") == ["a"]
 
 
-def test_words_of_other_scripts_are_found(index: TantivyIndex) -> None:
+def test_words_of_other_scripts_are_found(index: LexicalIndex) -> None:
     put(index, row("greek", "Ο πύργος είναι ψηλός"), row("arabic", "مرحبا بالعالم"))
     assert ids(index, "πύργος") == ["greek"]
     assert ids(index, "مرحبا") == ["arabic"]
 
 
-def test_a_question_of_stop_words_alone_finds_them_and_others_ignore_them(index: TantivyIndex) -> None:
+def test_a_question_of_stop_words_alone_finds_them_and_others_ignore_them(index: LexicalIndex) -> None:
     put(index, row("hamlet", "To be, or not to be"), row("fox", "Red foxes jump"))
     assert ids(index, "to be or not to be") == ["hamlet"]
     assert ids(index, "Is it to be a fox?") == ["fox"]
 
 
-def test_pages_are_stemmed_in_their_own_language_whatever_the_question_is_in(index: TantivyIndex) -> None:
+def test_pages_are_stemmed_in_their_own_language_whatever_the_question_is_in(index: LexicalIndex) -> None:
     put(
         index, row("de", "Die Häuser der Stadt", language="de"), row("en", "Houses of the city"), row("pl", "Domy", language="pl")
     )
@@ -182,14 +207,14 @@ def test_pages_are_stemmed_in_their_own_language_whatever_the_question_is_in(ind
     assert ids(index, "Haus", IndexFilter(1, language="de")) == ["de"]
 
 
-def test_a_language_that_hardly_any_page_is_in_does_not_shape_questions(index: TantivyIndex) -> None:
+def test_a_language_that_hardly_any_page_is_in_does_not_shape_questions(index: LexicalIndex) -> None:
     put(index, *(row(f"{number}", "data", language="en") for number in range(120)), row("de", "Haus", language="de"))
     assert ids(index, "Häuser") == []
     put(index, *(row(f"de{number}", "Haus", language="de") for number in range(10)))
     assert len(ids(index, "Häuser")) == 11
 
 
-def test_identifiers_are_found_whole_before_their_parts(index: TantivyIndex) -> None:
+def test_identifiers_are_found_whole_before_their_parts(index: LexicalIndex) -> None:
     put(
         index,
         row("join", "os.path.join(path, *paths) returns a path."),
@@ -202,7 +227,7 @@ def test_identifiers_are_found_whole_before_their_parts(index: TantivyIndex) -> 
     assert set(ids(index, "maximum depth")) == {"option", "words"}
 
 
-def test_scripts_without_spaces_are_found_by_parts_of_a_sentence(index: TantivyIndex) -> None:
+def test_scripts_without_spaces_are_found_by_parts_of_a_sentence(index: LexicalIndex) -> None:
     put(index, row("zh", "东京大学在日本。", language="zh"), row("other", "北京在中国。", language="zh"))
     assert ids(index, "大学在哪里") == ["zh"]
     assert ids(index, "京") == ["other", "zh"]
@@ -224,7 +249,7 @@ def test_an_index_of_another_version_is_emptied(tmp_path: Path) -> None:
     opened.close()
 
 
-def test_filters_are_exact_and_do_not_change_scores(index: TantivyIndex) -> None:
+def test_filters_are_exact_and_do_not_change_scores(index: LexicalIndex) -> None:
     put(
         index,
         row("a", "whale song", url="https://a.example/docs/x", language="en"),
@@ -241,7 +266,7 @@ def test_filters_are_exact_and_do_not_change_scores(index: TantivyIndex) -> None
     assert filtered[0].score == pytest.approx(plain[0].score)
 
 
-def test_the_same_id_again_overwrites(index: TantivyIndex) -> None:
+def test_the_same_id_again_overwrites(index: LexicalIndex) -> None:
     put(index, row("a", "whale"))
     put(index, row("a", "fox"))
     assert (ids(index, "whale"), ids(index, "fox"), index.count()) == ([], ["a"], 1)
@@ -249,21 +274,21 @@ def test_the_same_id_again_overwrites(index: TantivyIndex) -> None:
     assert (ids(index, "first"), ids(index, "second"), index.count()) == ([], ["b"], 2)
 
 
-def test_writes_show_at_the_flush(index: TantivyIndex) -> None:
-    index.upsert([row("a", "whale")])
-    assert (ids(index, "whale"), index.present(["a"])) == ([], set())
-    index.flush()
-    assert (ids(index, "whale"), index.present(["a", "z"])) == (["a"], {"a"})
+def test_writes_show_at_the_flush(embedded: TantivyIndex) -> None:
+    embedded.upsert([row("a", "whale")])
+    assert (ids(embedded, "whale"), embedded.present(["a"])) == ([], set())
+    embedded.flush()
+    assert (ids(embedded, "whale"), embedded.present(["a", "z"])) == (["a"], {"a"})
 
 
-def test_deleted_is_not_found(index: TantivyIndex) -> None:
+def test_deleted_is_not_found(index: LexicalIndex) -> None:
     put(index, row("a", "whale"), row("b", "whale"))
     index.delete(["a", "was-never-there"])
     index.flush()
     assert (ids(index, "whale"), index.present(["a", "b"]), index.count()) == (["b"], {"b"}, 1)
 
 
-def test_ids_by_their_beginning(index: TantivyIndex) -> None:
+def test_ids_by_their_beginning(index: LexicalIndex) -> None:
     put(index, row("0a", "whale"), row("0f", "whale"), row("1a", "whale"), row("zz", "whale"))
     index.delete(["0f"])
     index.flush()
@@ -272,7 +297,7 @@ def test_ids_by_their_beginning(index: TantivyIndex) -> None:
     assert index.ids(IdRange("2", "f")) == []
 
 
-def test_presence_of_thousands_of_ids(index: TantivyIndex) -> None:
+def test_presence_of_thousands_of_ids(index: LexicalIndex) -> None:
     keys = [f"{i:05}" for i in range(3000)]
     put(index, *(row(key, "whale") for key in keys))
     assert index.present([*keys, "z"]) == set(keys)

@@ -1,4 +1,4 @@
-"""The vector index in Milvus Lite."""
+"""The vector index: in Milvus Lite's files, and in a collection of a Milvus server."""
 
 from __future__ import annotations
 
@@ -13,19 +13,26 @@ from milvus_lite.server_manager import server_manager_instance
 from pymilvus.exceptions import MilvusException
 
 from corpus.embedding import Float32
-from corpus.store import IdRange, IndexFilter, IndexRow
+from corpus.store import IdRange, IndexFilter, IndexRow, VectorIndex
+from corpus.store_connection import MilvusServer
 from corpus.store_milvus import MilvusVectorIndex
+from corpus.store_server import ServerCollection
 
 DIMENSION = 8
 SEGMENT_ROWS = 100
 EVERYTHING = IndexFilter(collection_id=1)
 
 
-@pytest.fixture
-def index(tmp_path: Path) -> Iterator[MilvusVectorIndex]:
-    opened = MilvusVectorIndex(uri=str(tmp_path / "vectors.db"), dimension=DIMENSION)
-    yield opened
-    opened.close()
+@pytest.fixture(params=["files", "server"])
+def index(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[VectorIndex]:
+    if request.param == "files":
+        opened = MilvusVectorIndex(uri=str(tmp_path / "vectors.db"), dimension=DIMENSION)
+        yield opened
+        opened.close()
+        return
+    server = MilvusServer(request.getfixturevalue("milvus_settings"))
+    yield ServerCollection(server=server, name=server.settings.collection_prefix, dimension=DIMENSION).vectors
+    server.close()
 
 
 def row(key: str, *, url: str = "https://a.example/x", language: str = "en", collection: int = 1) -> IndexRow:
@@ -36,16 +43,16 @@ def axis(i: int) -> Float32:
     return np.eye(DIMENSION, dtype=np.float32)[i]
 
 
-def put(index: MilvusVectorIndex, *rows: IndexRow, vectors: list[Float32] | None = None) -> None:
+def put(index: VectorIndex, *rows: IndexRow, vectors: list[Float32] | None = None) -> None:
     index.upsert(rows, np.stack(vectors or [axis(i % DIMENSION) for i in range(len(rows))]))
     index.flush()
 
 
-def ids(index: MilvusVectorIndex, where: IndexFilter = EVERYTHING) -> set[str]:
+def ids(index: VectorIndex, where: IndexFilter = EVERYTHING) -> set[str]:
     return {candidate.id for candidate in index.search(axis(0), where=where, limit=100)}
 
 
-def test_scores_are_inner_products_best_first(index: MilvusVectorIndex) -> None:
+def test_scores_are_inner_products_best_first(index: VectorIndex) -> None:
     tilted = np.array([0.6, 0.8, 0, 0, 0, 0, 0, 0], dtype=np.float32)
     put(index, row("same"), row("tilted"), row("across"), row("against"), vectors=[axis(0), tilted, axis(2), -axis(0)])
     found = index.search(axis(0), where=EVERYTHING, limit=10)
@@ -72,7 +79,7 @@ def test_an_index_file_that_was_written_in_part_is_made_again(tmp_path: Path, le
         opened.close()
 
 
-def test_the_same_id_again_overwrites(index: MilvusVectorIndex) -> None:
+def test_the_same_id_again_overwrites(index: VectorIndex) -> None:
     put(index, row("a"), vectors=[axis(0)])
     put(index, row("a"), vectors=[axis(1)])
     found = index.search(axis(1), where=EVERYTHING, limit=10)
@@ -80,13 +87,13 @@ def test_the_same_id_again_overwrites(index: MilvusVectorIndex) -> None:
     assert index.count() == 1
 
 
-def test_rows_are_found_before_they_are_flushed(index: MilvusVectorIndex) -> None:
+def test_rows_are_found_before_they_are_flushed(index: VectorIndex) -> None:
     index.upsert([row("a")], axis(0)[None])
     assert index.present(["a", "b"]) == {"a"}
     assert ids(index) == {"a"}
 
 
-def test_deleted_is_neither_found_nor_counted(index: MilvusVectorIndex) -> None:
+def test_deleted_is_neither_found_nor_counted(index: VectorIndex) -> None:
     put(index, row("a"), row("b"))
     index.delete(["a", "was-never-there"])
     assert (ids(index), index.present(["a", "b"]), index.count()) == ({"b"}, {"b"}, 1)
@@ -94,7 +101,7 @@ def test_deleted_is_neither_found_nor_counted(index: MilvusVectorIndex) -> None:
     assert (ids(index), index.present(["a", "b"]), index.count()) == (set(), set(), 0)
 
 
-def test_vectors_are_read_back_bit_for_bit(index: MilvusVectorIndex) -> None:
+def test_vectors_are_read_back_bit_for_bit(index: VectorIndex) -> None:
     vectors = np.random.default_rng(0).standard_normal((600, DIMENSION)).astype(np.float32)
     keys = [f"{i:032}" for i in range(600)]
     put(index, *(row(key) for key in keys[:300]), vectors=list(vectors[:300]))
@@ -106,7 +113,7 @@ def test_vectors_are_read_back_bit_for_bit(index: MilvusVectorIndex) -> None:
     assert index.load([]) == {}
 
 
-def test_ids_by_their_beginning(index: MilvusVectorIndex) -> None:
+def test_ids_by_their_beginning(index: VectorIndex) -> None:
     put(index, row("0a"), row("0f"), row("1a"), row("zz"))
     index.delete(["0f"])
     assert index.ids(IdRange("0", "0")) == ["0a"]
@@ -114,7 +121,7 @@ def test_ids_by_their_beginning(index: MilvusVectorIndex) -> None:
     assert index.ids(IdRange("2", "f")) == []
 
 
-def test_an_empty_index_answers(index: MilvusVectorIndex) -> None:
+def test_an_empty_index_answers(index: VectorIndex) -> None:
     assert (ids(index), index.present([]), index.present(["a"]), index.count()) == (set(), set(), set(), 0)
 
 
@@ -131,7 +138,7 @@ URLS = {
 }
 
 
-def test_url_prefixes_are_literal_whatever_stands_in_them(index: MilvusVectorIndex) -> None:
+def test_url_prefixes_are_literal_whatever_stands_in_them(index: VectorIndex) -> None:
     put(index, *(row(key, url=url) for key, url in URLS.items()))
     wrong = {}
     for key, url in URLS.items():
@@ -145,19 +152,19 @@ def test_url_prefixes_are_literal_whatever_stands_in_them(index: MilvusVectorInd
 
 
 @pytest.mark.parametrize("junk", ["https://a.example/\n", "\x00", "\ud800", "https://a.example/\t%", "\x7f"])
-def test_what_no_url_can_hold_matches_nothing(index: MilvusVectorIndex, junk: str) -> None:
+def test_what_no_url_can_hold_matches_nothing(index: VectorIndex, junk: str) -> None:
     put(index, row("a"))
     assert ids(index, IndexFilter(1, url_prefix=junk)) == ids(index, IndexFilter(1, language=junk)) == set()
 
 
 @pytest.mark.parametrize("language", ["de", 'e"n', "e'n", "e\\n", "", '" or collection_id == 2 or language == "', "中"])
-def test_languages_are_literal_and_no_filter_can_be_talked_out_of_its_collection(index: MilvusVectorIndex, language: str) -> None:
+def test_languages_are_literal_and_no_filter_can_be_talked_out_of_its_collection(index: VectorIndex, language: str) -> None:
     fits = len(language.encode()) <= 16
     put(index, row("en"), row("same", language=language if fits else "x"), row("other", language="en", collection=2))
     assert ids(index, IndexFilter(1, language=language)) == ({"same"} if fits else set())
 
 
-def test_filters_are_combined(index: MilvusVectorIndex) -> None:
+def test_filters_are_combined(index: VectorIndex) -> None:
     put(
         index,
         row("a", url="https://a.example/x", language="en"),
@@ -169,7 +176,7 @@ def test_filters_are_combined(index: MilvusVectorIndex) -> None:
     assert ids(index, IndexFilter(3)) == set()
 
 
-def test_many_ids_at_once(index: MilvusVectorIndex) -> None:
+def test_many_ids_at_once(index: VectorIndex) -> None:
     keys = [f"{i:032}" for i in range(2500)]
     put(index, *(row(key) for key in keys))
     assert index.present([*keys, "z"]) == set(keys)

@@ -57,7 +57,7 @@ async def fill(shelf: Shelf) -> None:
 
 
 def reindexer(shelf: Shelf, embedder: FakeEmbedder, **options: Any) -> Reindexer:
-    return Reindexer(database=shelf.database, directory=shelf.corpus.directory, settings=SMALL, embedder=embedder, **options)
+    return Reindexer(database=shelf.database, home=shelf.corpus.home, settings=SMALL, embedder=embedder, **options)
 
 
 def reindexed(settings: Settings) -> Settings:
@@ -207,8 +207,8 @@ async def test_an_abandoned_one_leaves_nothing(settings: Settings, fake_embedder
         index = await work.begin()
         await work.build(index)
         await asyncio.to_thread(index.close)
-        assert await abandon(shelf.database, shelf.corpus.directory)
-        assert not await abandon(shelf.database, shelf.corpus.directory)
+        assert await abandon(shelf.database, shelf.corpus.home)
+        assert not await abandon(shelf.database, shelf.corpus.home)
         await is_whole(shelf)
 
 
@@ -263,9 +263,7 @@ async def test_it_is_refused_where_it_makes_no_sense_or_there_is_no_room(
 ) -> None:
     async with open_shelf(settings, fake_embedder) as shelf:
         await fill(shelf)
-        same = Reindexer(
-            database=shelf.database, directory=shelf.corpus.directory, settings=IndexSettings(), embedder=fake_embedder
-        )
+        same = Reindexer(database=shelf.database, home=shelf.corpus.home, settings=IndexSettings(), embedder=fake_embedder)
         with pytest.raises(Conflict, match="nothing to do"):
             await same.begin()
         work = reindexer(shelf, CountingEmbedder())
@@ -435,5 +433,5 @@ async def counted(settings: Settings) -> int:
 async def clear_others_is_idle(corpus: Corpus) -> None:
     async with Database(url=corpus.database_url) as database:
         before = corpus.directory.index_numbers()
-        await clear_others(database, corpus.directory)
+        await clear_others(database, corpus.home)
         assert corpus.directory.index_numbers() == before == {2}

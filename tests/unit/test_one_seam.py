@@ -60,6 +60,8 @@ ALLOWED = {
     "ingest/fetch.py": {"ssl", "httpcore2", "httpx2"},
     # The browser, whose requests the fetcher answers, and the socket that is its dead end.
     "ingest/browser.py": {"socket", "playwright"},
+    # The index server, which the settings name.
+    "corpus/store_connection.py": {"grpc"},
     # A language model's server, which the settings name.
     "app/llm/openai_compatible.py": {"httpx2"},
     # A model that a person asks for by name, once, at the command line.

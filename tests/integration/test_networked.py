@@ -1,0 +1,137 @@
+"""The networked profile: metadata and token vectors in PostgreSQL, vectors and words on an index server."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr
+
+from corpus.errors import StartupError, Unavailable
+from corpus.model import Hit, SearchMode
+from corpus.settings import MilvusSettings, Settings
+from corpus.verify import Verifier
+from tests.fakes import FakeEmbedder
+from tests.milvus import LiteServer, free_port
+from tests.postgres import PostgresServer
+from tests.shelf import Shelf, open_shelf, urls
+
+
+@pytest.fixture(params=["postgresql", "sqlite"])
+def networked(request: pytest.FixtureRequest, tmp_path: Path, milvus_settings: MilvusSettings) -> Settings:
+    """An index server; its metadata in PostgreSQL, or in a file of one process."""
+    database = {}
+    if request.param == "postgresql":
+        database = {"url": request.getfixturevalue("postgres").fresh_database()}
+    return Settings(data_dir=tmp_path / "data", llm={"engine": "none"}, database=database, milvus=milvus_settings)
+
+
+@pytest.fixture
+async def shelf(networked: Settings, fake_embedder: FakeEmbedder) -> AsyncIterator[Shelf]:
+    async with open_shelf(networked, fake_embedder) as opened:
+        yield opened
+
+
+def verifier(shelf: Shelf) -> Verifier:
+    return Verifier(
+        database=shelf.database,
+        index=shelf.corpus.index,
+        embedder=shelf.corpus.embedder,
+        writer=shelf.writer,
+        settings=shelf.corpus.settings.index,
+    )
+
+
+async def test_a_page_is_written_found_replaced_and_deleted(shelf: Shelf) -> None:
+    page = await shelf.put("https://a.example/lamp", "# Lamp", "The lamp is lit at dusk.")
+    await shelf.put("https://a.example/door", "# Door", "The door is shut at dawn.")
+    assert urls(await shelf.search("lamp at dusk"))[0] == "https://a.example/lamp"
+    [hit] = await shelf.search("lamp", mode=SearchMode.LEXICAL)
+    assert (hit.chunk.url, hit.score > 0) == ("https://a.example/lamp", True)
+    await shelf.put("https://a.example/lamp", "# Lamp", "The lantern is lit at dusk.")
+    assert await shelf.search("lamp is", mode=SearchMode.LEXICAL, url_prefix="https://a.example/door") == []
+    assert urls(await shelf.search("lantern", mode=SearchMode.LEXICAL)) == ["https://a.example/lamp"]
+    assert len(shelf.counts()) == 1
+    assert (await verifier(shelf).verify()).differences == 0
+    await shelf.pages.delete(page)
+    assert urls(await shelf.search("lamp lantern dusk")) == ["https://a.example/door"]
+    assert (await verifier(shelf).verify()).differences == 0
+
+
+async def test_nothing_of_an_index_lies_in_files_but_token_vectors_without_a_database_server(shelf: Shelf) -> None:
+    await shelf.put("https://a.example/lamp", "The lamp is lit at dusk.")
+    directory = shelf.corpus.directory
+    assert not directory.vectors.exists()
+    assert not directory.lexical.exists()
+    assert directory.tokens.exists() is not shelf.corpus.database_url.startswith("postgresql")
+
+
+async def test_what_the_server_has_lost_is_made_again_at_the_next_start(networked: Settings, fake_embedder: FakeEmbedder) -> None:
+    async with open_shelf(networked, fake_embedder) as shelf:
+        await shelf.put("https://a.example/lamp", "# Lamp", "The lamp is lit at dusk.")
+        held = shelf.counts()
+        shelf.corpus.home.remove(1)
+    async with open_shelf(networked, fake_embedder) as shelf:
+        assert shelf.corpus.rebuilt_chunks == max(held)
+        assert urls(await shelf.search("lamp")) == ["https://a.example/lamp"]
+        assert (await verifier(shelf).verify()).differences == 0
+
+
+async def test_two_footnotes_on_one_server_keep_out_of_each_others_way(
+    networked: Settings, fake_embedder: FakeEmbedder, tmp_path: Path, postgres: PostgresServer
+) -> None:
+    other = networked.model_copy(update={"data_dir": tmp_path / "other"})
+    if other.database.url.get_secret_value():
+        other = Settings(data_dir=tmp_path / "other", database={"url": postgres.fresh_database()}, milvus=networked.milvus)
+    async with open_shelf(networked, fake_embedder) as one, open_shelf(other, fake_embedder) as two:
+        await one.put("https://a.example/lamp", "The lamp is lit at dusk.")
+        await two.put("https://b.example/lamp", "The lamp is lit at dawn.")
+        assert urls(await one.search("lamp")) == ["https://a.example/lamp"]
+        assert urls(await two.search("lamp")) == ["https://b.example/lamp"]
+        assert one.corpus.home.numbers() == two.corpus.home.numbers() == {1}
+
+
+async def test_without_the_server_questions_are_refused_and_a_deletion_holds(
+    shelf: Shelf, milvus: LiteServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    page = await shelf.put("https://a.example/lamp", "The lamp is lit at dusk.")
+    await shelf.put("https://a.example/door", "The door is shut at dusk.")
+    milvus.stop()
+    try:
+        for mode in SearchMode:
+            with pytest.raises(Unavailable, match="can't be reached") as caught:
+                await shelf.search("dusk", mode=mode)
+            assert caught.value.retry_after_s > 0
+        with pytest.raises(Unavailable):
+            await shelf.put("https://a.example/new", "The moon is up at dusk.")
+        await shelf.pages.delete(page)  # which is true at once, and cleared away later
+        assert await shelf.chunks(page) == []
+        assert shelf.corpus.home.trouble is not None
+    finally:
+        milvus.start()
+    assert [line for line in caplog.messages if "can't be reached" in line] != []
+    hits = await search_again(shelf, "dusk")
+    assert urls(hits) == ["https://a.example/door"]
+    assert shelf.corpus.home.trouble is None
+    await shelf.put("https://a.example/new", "The moon is up at dusk.")
+    assert (await verifier(shelf).verify()).differences == 0
+
+
+async def search_again(shelf: Shelf, text: str) -> list[Hit]:
+    """Once the breaker lets a call through again."""
+    async with asyncio.timeout(60):
+        while True:
+            try:
+                return await shelf.search(text)
+            except Unavailable:
+                await asyncio.sleep(0.1)
+
+
+async def test_a_start_without_the_server_names_it(networked: Settings, fake_embedder: FakeEmbedder) -> None:
+    port = free_port()
+    milvus = networked.milvus.model_copy(update={"uri": f"http://127.0.0.1:{port}", "token": SecretStr("hunter2")})
+    with pytest.raises(StartupError, match=f"127.0.0.1:{port} can't be reached"):
+        async with open_shelf(networked.model_copy(update={"milvus": milvus}), fake_embedder):
+            pass
