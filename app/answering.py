@@ -10,12 +10,12 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from app.citations import Citation, CitationChecker, to_citation
-from app.confidence import MINILM_CALIBRATION
+from app.confidence import calibration_for
 from app.evidence import EvidenceFinder, Sentence, overlap, with_following
 from app.followups import FollowUps
 from app.languages import PHRASES, Phrases, language_of
 from app.llm.base import LanguageModel, Piece
-from app.prompts import chat_prompt, completion_prompt, passages_around
+from app.prompts import chat_prompt, completion_prompt, passages_around, room_for_passages
 from app.reranker import Reranker
 from app.support import SupportJudge, split_claims
 from corpus.errors import InvalidInput, Overloaded, Unavailable
@@ -137,7 +137,8 @@ class Answerer:
         phrases = PHRASES[await asyncio.to_thread(language_of, asked)]
         timings["evidence"] = (time.perf_counter() - mark) * 1000
         best = sentences[0].score if sentences else 0.0
-        confidence = MINILM_CALIBRATION.confidence(best) if sentences else 0.0
+        curve = calibration_for(self._evidence.embedder, query.text)
+        confidence = curve.confidence(best) if sentences else 0.0
         if not sentences or confidence < self._settings.abstain_below:
             answer = await self._abstention(result.hits, best, phrases)
         else:
@@ -189,10 +190,15 @@ class Answerer:
     async def _write(self, question: str, sentences: Sequence[Sentence], asker: str) -> AsyncGenerator[Piece]:
         if self._model is None:
             return
-        passages = passages_around(
-            sentences, sentences, budget_tokens=self._settings.context_budget_tokens, count=self._model.count_tokens
-        )
-        make = chat_prompt if self._model.facts.style == "chat" else completion_prompt
+        facts, count = self._model.facts, self._model.count_tokens
+        room = room_for_passages(question, facts=facts, answer_tokens=self._llm.max_answer_tokens, count=count)
+        budget = min(self._settings.context_budget_tokens, room)
+        passages = passages_around(sentences, sentences, budget_tokens=budget, count=count)
+        if not passages:
+            raise InvalidInput(
+                f"With this question no passage fits the model's context of {facts.context_tokens} tokens (llm.context_tokens)."
+            )
+        make = chat_prompt if facts.style == "chat" else completion_prompt
         prompt = make(question, passages)
         writing = self._model.generate(prompt, max_tokens=self._llm.max_answer_tokens, stop=STOP, asker=asker)
         async with aclosing(writing) as generating:

@@ -1,17 +1,23 @@
 """How likely it is that the pages answer a question, from how well their best evidence matches it.
 
 A logistic curve (Platt, "Probabilistic Outputs for Support Vector Machines", 1999) over the best sentence's evidence score. Its
-two coefficients were fitted, as ``python -m bench.calibration`` does, to 595 of XQuAD-en's questions, asked with their page in
-the index or with the page taken out. That is a hard case: other paragraphs of the same article stay. As many were answerable as
+two coefficients were fitted, as ``python -m bench.calibration`` does, to questions of XQuAD, each asked with its page in the
+index and with the page taken out. That is a hard case: other paragraphs of the same article stay. As many were answerable as
 not; where nearly all questions are, confidence is too low, and too high where few are.
 
-They hold for the built-in embedder. Another one's scores lie elsewhere, so its curve must be fitted (docs/answers.md).
+Scores of two embedders are spread differently, so each has a curve of its own: the built-in one (595 cases in English), and
+multilingual-e5-small. That one's scores lie higher in Chinese than in German (150 cases each), and English questions follow the
+German curve, so it has one curve for scripts with spaces between words and one for those without. Any other embedder is judged
+by the built-in one's, which is wrong, and said in ``/readyz`` (docs/answers.md tells how to fit one).
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+
+from corpus.analysis import has_no_spaces
+from corpus.weights import E5, MINILM
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,3 +33,14 @@ class Calibration:
 
 
 MINILM_CALIBRATION = Calibration(slope=22.0, middle=0.570)
+E5_CALIBRATION = Calibration(slope=57.0, middle=0.829)
+E5_UNSPACED_CALIBRATION = Calibration(slope=73.0, middle=0.860)
+
+CALIBRATED = frozenset({MINILM, E5})  # embedders
+
+
+def calibration_for(embedder: str, question: str) -> Calibration:
+    """The curve for an embedder's scores of a question; the built-in one's, if it isn't ``CALIBRATED``."""
+    if embedder != E5:
+        return MINILM_CALIBRATION
+    return E5_UNSPACED_CALIBRATION if has_no_spaces(question) else E5_CALIBRATION

@@ -51,6 +51,11 @@ class EvidenceFinder:
         self._embedder = embedder
         self._tokens = tokens
 
+    @property
+    def embedder(self) -> str:
+        """By whose measure scores are to be read."""
+        return self._embedder.stamp.name
+
     async def find(self, result: SearchResult) -> list[Sentence]:
         """All sentences of the hits' chunks, best first. Empty without hits, or where the query wasn't embedded."""
         if result.query_embedding is None:

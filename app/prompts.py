@@ -6,6 +6,7 @@ only what the pages support is kept (``app/answering.py``).
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 import secrets
@@ -13,10 +14,16 @@ from collections.abc import Callable, Sequence
 from typing import Literal
 
 from app.evidence import Sentence
+from app.llm.base import ModelFacts
 from corpus.model import Chunk
 
 MAX_HEADING_CHARS = 200
 WINDOW = 1  # sentences kept on either side of a piece of evidence
+MAX_GAP_CHARS = 8  # between two sentences that follow one another: white space, and a list item's mark
+TEMPLATE_TOKENS = 32  # at most, that a chat template puts around a prompt
+MARKER = "0" * 8  # as long as any
+
+Part = tuple[str, tuple[str, ...]]  # of a page: what stands under one heading
 
 # Zero-width and soft characters, directions, tag characters. The joiners U+200C and U+200D stay: scripts and emoji need them.
 _UNSEEN = re.compile("[\u00ad\u061c\u180e\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\U000e0000-\U000e007f]")
@@ -72,38 +79,75 @@ def common_beginning(style: Literal["completion", "chat"]) -> str:
     return os.path.commonprefix([make("", ["."]) for _ in range(4)])  # noqa: RUF071 (texts, no paths)
 
 
+def room_for_passages(question: str, *, facts: ModelFacts, answer_tokens: int, count: Callable[[str], int]) -> int:
+    """Tokens that the model's context leaves for passages and their fences, beside the prompt, the question and the answer, for
+    which no more than a quarter is kept: few answers are as long as they may be."""
+    make = chat_prompt if facts.style == "chat" else completion_prompt
+    kept = min(answer_tokens, facts.context_tokens // 4)
+    return facts.context_tokens - kept - count(make(question, [])) - TEMPLATE_TOKENS
+
+
 def passages_around(
     evidence: Sequence[Sentence], all_sentences: Sequence[Sentence], *, budget_tokens: int, count: Callable[[str], int]
 ) -> list[str]:
-    """Passages made of the best evidence, each sentence with its neighbours, within a token budget.
+    """Passages made of the best evidence, each sentence with its neighbours, within a token budget, fences included.
 
-    ``evidence`` comes best first and decides what fits; each passage keeps the page's own order.
+    ``evidence`` comes best first and decides what fits. What stands under one heading of a page is one passage in the page's own
+    order, from however many chunks it comes. Text that stands twice, on a page or on two of them, is shown once.
     """
-    by_chunk: dict[str, list[Sentence]] = {}
-    for sentence in sorted(all_sentences, key=lambda s: s.start):
-        by_chunk.setdefault(sentence.chunk.id, []).append(sentence)
-    chosen: dict[str, set[int]] = {}
-    chunks: dict[str, Chunk] = {}
+    parts: dict[Part, list[Sentence]] = {}
+    for sentence in sorted(all_sentences, key=lambda s: (s.start, -s.end)):
+        part = parts.setdefault(_part(sentence), [])
+        if not part or sentence.end > part[-1].end:  # else a chunk begins inside what another one holds whole
+            part.append(sentence)
+    chosen: dict[Part, set[int]] = {}
+    shown: dict[str, Part] = {}
     left = budget_tokens
     for sentence in evidence:
-        neighbours = by_chunk[sentence.chunk.id]
-        at = neighbours.index(sentence)
-        taken = chosen.get(sentence.chunk.id, set())
-        heading = 0 if taken else count(_heading(sentence.chunk))
-        window = set(range(max(0, at - WINDOW), min(len(neighbours), at + WINDOW + 1)))
-        costs = {i: count(neighbours[i].text) for i in window - taken}
-        if heading + sum(costs.values()) > left:  # then alone
+        key = _part(sentence)
+        neighbours, taken = parts[key], chosen.get(key, set())
+        at = next(i for i, other in enumerate(neighbours) if other.start <= sentence.start and sentence.end <= other.end)
+        opening = 0 if taken else count(_heading(sentence.chunk)) + count(_fenced([""], MARKER))
+        window = range(max(0, at - WINDOW), min(len(neighbours), at + WINDOW + 1))
+        fresh = [i for i in window if i not in taken and shown.get(_words(neighbours[i]), key) == key]
+        if at not in fresh:
+            continue
+        costs = {i: count(neighbours[i].text) for i in fresh}
+        if opening + sum(costs.values()) > left:  # then alone
             costs = {i: cost for i, cost in costs.items() if i == at}
-            if heading + sum(costs.values()) > left:
+            if opening + sum(costs.values()) > left:
                 break
-        left -= heading + sum(costs.values())
-        chosen[sentence.chunk.id] = taken | set(costs)
-        chunks[sentence.chunk.id] = sentence.chunk
-    return [_passage(chunks[key], [by_chunk[key][i] for i in sorted(places)]) for key, places in chosen.items()]
+        left -= opening + sum(costs.values())
+        chosen[key] = taken | set(costs)
+        shown |= {_words(neighbours[i]): key for i in costs}
+    return [_passage([parts[key][i] for i in sorted(places)]) for key, places in chosen.items()]
 
 
-def _passage(chunk: Chunk, sentences: Sequence[Sentence]) -> str:
-    return f"{_heading(chunk)}\n" + " ".join(sentence.text for sentence in sentences)
+def _part(sentence: Sentence) -> Part:
+    return sentence.chunk.page_id, sentence.chunk.heading_path
+
+
+def _words(sentence: Sentence) -> str:
+    return " ".join(sentence.text.lower().split())
+
+
+def _passage(sentences: Sequence[Sentence]) -> str:
+    text = f"{_heading(sentences[0].chunk)}\n{sentences[0].text}"
+    for before, sentence in itertools.pairwise(sentences):
+        if sentence.start < before.end:  # a chunk that begins inside the sentence in which another one ends
+            text += sentence.text[before.end - sentence.start :]
+        else:
+            text += _between(before, sentence) + sentence.text
+    return text
+
+
+def _between(before: Sentence, after: Sentence) -> str:
+    """What the page has between two sentences, a new line where that is more than white space and the mark of a list item."""
+    chunk = after.chunk if after.chunk.start <= before.end else before.chunk
+    if after.start > chunk.end:
+        return "\n"
+    gap = chunk.text[before.end - chunk.start : after.start - chunk.start]
+    return gap if len(gap) <= MAX_GAP_CHARS else "\n"
 
 
 def _heading(chunk: Chunk) -> str:

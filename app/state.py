@@ -17,6 +17,7 @@ from app.answering import Answerer
 from app.callers import Caller, needs_keys
 from app.citations import CitationChecker
 from app.companions import Companion, Companions
+from app.confidence import CALIBRATED
 from app.cross_encoder import CrossEncoderReranker
 from app.evidence import EvidenceFinder
 from app.llm.base import LanguageModel
@@ -264,7 +265,7 @@ def _reranker(
 def _uncalibrated(settings: Settings, corpus: Corpus) -> list[str]:
     """What lacks if evidence is judged by another embedder's measure: scores of two are spread differently."""
     name = corpus.embedder.stamp.name
-    if name == MINILM or "abstain_below" in settings.answer.model_fields_set:
+    if name in CALIBRATED or "abstain_below" in settings.answer.model_fields_set:
         return []
     return [f"{UNCALIBRATED} is as measured for {MINILM}, not for {name}: set it, or answers come too often or too seldom"]
 

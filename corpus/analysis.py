@@ -50,6 +50,7 @@ _UNSPACED = (
     "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3005-\u3007\u3041-\u30ff\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff"
     "\uac00-\ud7af\uf900-\ufaff\U00020000-\U0003ffff"
 )
+_UNSPACED_RUN = re.compile(rf"[{_UNSPACED}]+")
 _LETTERS = rf"[^\W{_UNSPACED}]+"
 _TOKEN = re.compile(
     rf"(?P<unspaced>[{_UNSPACED}]+)|(?P<word>(?:(?<![\w-])--?(?=[^\W\d_]))?{_LETTERS}(?:(?:\.|::|->|-){_LETTERS})*)"
@@ -58,6 +59,12 @@ _PART = re.compile(r"[^\W_]+")
 _NAME = re.compile(r"\w+")
 _HUMP = re.compile(r"[a-z][A-Z]")
 _CAMEL = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+|[0-9]+")
+
+
+def has_no_spaces(text: str) -> bool:
+    """Whether most letters of a text belong to scripts that put no spaces between words, or join their particles to them."""
+    unspaced = sum(map(len, _UNSPACED_RUN.findall(text)))
+    return 2 * unspaced > sum(character.isalpha() for character in text)
 
 
 def english_analyzer() -> tantivy.TextAnalyzer:

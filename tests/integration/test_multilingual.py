@@ -1,15 +1,23 @@
-"""The multilingual embedder: unpacked once from its package, then as any other."""
+"""The multilingual embedder: unpacked once from its package, then as any other, with abstentions that are its own."""
 
 from __future__ import annotations
 
+from contextlib import aclosing
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from app.answering import Answer, Answerer, AnswerState
+from app.citations import CitationChecker
+from app.confidence import MINILM_CALIBRATION
+from app.evidence import EvidenceFinder
 from corpus.embedding import SentenceTransformerEmbedder
 from corpus.errors import ModelMissing, StorageFull
+from corpus.search import SearchQuery
+from corpus.settings import Settings
 from corpus.weights import E5, model_folder
+from tests.shelf import open_shelf
 
 GOLDEN = [0.828, 0.8315, 0.6935]
 
@@ -74,3 +82,41 @@ def test_numbers_are_finite_for_anything(e5: SentenceTransformerEmbedder) -> Non
     for embedding in e5.embed_passages(["", "🙂", "word " * 2000, "\x00\x01", "¿?"]):
         assert np.isfinite(embedding.vector).all()
         assert np.linalg.norm(embedding.vector) == pytest.approx(1, abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("fact", "answered", "unanswered"),
+    [
+        (
+            "Der Turm in der Stadt ist 330 Meter hoch.",
+            "Wie hoch ist der Turm in der Stadt?",
+            "Welche Zinsen verlangt die Bank für einen Kredit?",
+        ),
+        ("这座城市的塔高三百三十米。", "这座城市的塔有多高？", "银行贷款的利率是多少？"),
+    ],
+)
+async def test_what_the_pages_do_not_answer_is_refused(
+    tmp_path: Path, e5: SentenceTransformerEmbedder, fact: str, answered: str, unanswered: str
+) -> None:
+    """By the built-in embedder's curve nothing would be: all scores of this one lie above its middle."""
+    settings = Settings(data_dir=tmp_path, llm={"engine": "none"}, index={"embedder": E5})
+    async with open_shelf(settings, e5) as shelf:
+        await shelf.put("https://a.example/", fact)
+        answerer = Answerer(
+            searcher=shelf.searcher,
+            reranker=None,
+            evidence=EvidenceFinder(embedder=e5, tokens=shelf.corpus.index.tokens),
+            checker=CitationChecker(pages=shelf.pages),
+            model=None,
+            search=settings.search,
+            answer=settings.answer,
+            llm=settings.llm,
+        )
+        states = []
+        for question in (answered, unanswered):
+            async with aclosing(answerer.ask(SearchQuery(question, shelf.collection))) as events:
+                answer = [event async for event in events][-1]
+            assert isinstance(answer, Answer)
+            assert MINILM_CALIBRATION.confidence(answer.evidence_score) > settings.answer.abstain_below
+            states.append(answer.state)
+    assert states == [AnswerState.QUOTED, AnswerState.ABSTAINED]

@@ -7,8 +7,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.confidence import MINILM_CALIBRATION, Calibration
+from app.confidence import (
+    CALIBRATED,
+    E5_CALIBRATION,
+    E5_UNSPACED_CALIBRATION,
+    MINILM_CALIBRATION,
+    Calibration,
+    calibration_for,
+)
 from app.evidence import LEAST_MATCH, best_matches, geometric_mean
+from corpus.weights import E5, MINILM
 
 EAST, NORTH = np.array([1.0, 0.0], dtype=np.float32), np.array([0.0, 1.0], dtype=np.float32)
 
@@ -40,3 +48,21 @@ def test_confidence_is_as_likely_as_not_in_the_middle() -> None:
     assert curve.confidence(0.6) == pytest.approx(0.5)
     assert curve.confidence(0.7) == pytest.approx(0.881, abs=1e-3)
     assert Calibration(slope=1e9, middle=0.0).confidence(-1.0) == pytest.approx(0.0)
+
+
+@pytest.mark.parametrize("question", ["Wie hoch ist der Turm?", "How tall is it?", "Какова высота?", "12?", ""])
+def test_each_embedder_has_a_curve_of_its_own(question: str) -> None:
+    assert calibration_for(MINILM, question) is MINILM_CALIBRATION
+    assert calibration_for(E5, question) is E5_CALIBRATION
+    assert {MINILM, E5} == CALIBRATED
+
+
+@pytest.mark.parametrize("question", ["这座塔有多高？", "MySQL 的默认端口是多少？", "タワーの高さは？", "หอคอยสูงเท่าไหร่"])
+def test_scripts_without_spaces_have_a_curve_of_their_own(question: str) -> None:
+    assert calibration_for(E5, question) is E5_UNSPACED_CALIBRATION
+    assert calibration_for(MINILM, question) is MINILM_CALIBRATION
+
+
+def test_what_has_no_curve_is_judged_by_the_built_in_one() -> None:
+    assert calibration_for("another", "How tall is it?") is MINILM_CALIBRATION
+    assert "another" not in CALIBRATED
