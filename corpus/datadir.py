@@ -110,6 +110,11 @@ class DataDirectory:
     def service_file(self) -> Path:
         return self.path / "service.json"
 
+    @property
+    def life_file(self) -> Path:
+        """Touched every few seconds by a worker without a service, which nobody could ask whether it is well."""
+        return self.path / "alive"
+
     def __enter__(self) -> Self:
         """Raises: DataDirectoryLocked, StorageFull, StartupError (not writable)."""
         try:
@@ -143,6 +148,7 @@ class DataDirectory:
     def __exit__(self, *_: object) -> None:
         if self._lock is not None:
             self.service_file.unlink(missing_ok=True)
+            self.life_file.unlink(missing_ok=True)
             os.close(self._lock)  # releases the lock
             self._lock = None
 

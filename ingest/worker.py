@@ -98,6 +98,10 @@ class IngestWorker:
         await asyncio.to_thread(self._thread.join)
         self._loop.close()
 
+    async def answers(self) -> None:
+        """Comes back once the worker's own loop had a turn: in vain waits who asks one that hangs."""
+        await self._here(asyncio.sleep(0))
+
     async def _open(self) -> None:
         settings, embedder = self._corpus.settings, self._corpus.embedder
         enter = self._stack.enter_async_context

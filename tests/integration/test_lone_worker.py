@@ -7,6 +7,7 @@ import logging
 import os
 import shutil
 import signal
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from unittest.mock import patch
@@ -18,10 +19,12 @@ from corpus.database import CollectionRow, Database, sqlite_url, utc_now
 from corpus.datadir import DataDirectory
 from corpus.errors import StartupError
 from corpus.model import JobState
+from corpus.opening import open_corpus
 from corpus.settings import Settings
 from corpus.sources import JobSpec, record_job
 from footnote import lone_worker
 from footnote.embedded import EmbeddedService, serve
+from ingest.worker import worker_for
 from tests.fakes import FakeEmbedder
 from tests.scripted_site import PUBLIC_IP, ScriptedSite, page, stall
 
@@ -57,14 +60,30 @@ async def record(settings: Settings, url: str) -> str:
 
 async def test_it_works_until_it_is_told_to_stop(settings: Settings, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
+    life = settings.data_dir / "alive"
     async with ScriptedSite() as site:
         site.script("/a", page(b"<title>A</title><main><p>The page says what there is to say.</p></main>"))
         job = await record(settings, site.url("/a"))
         working = asyncio.create_task(lone_worker._work(settings))
         await until_logged(caplog, f"job {job} {JobState.SUCCEEDED}")
+        assert life.exists()
         os.kill(os.getpid(), signal.SIGTERM)
         await working
     assert "the worker has stopped" in caplog.text
+    assert not life.exists()
+
+
+async def test_one_whose_own_loop_hangs_shows_no_life(settings: Settings) -> None:
+    gate = threading.Event()
+    async with open_corpus(settings) as corpus, worker_for(corpus) as worker:
+        await worker.answers()
+        worker._loop.call_soon_threadsafe(gate.wait)
+        try:
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(lone_worker._show_life(worker, corpus.directory), 0.2)
+            assert not corpus.directory.life_file.exists()
+        finally:
+            gate.set()
 
 
 async def test_a_second_signal_ends_it_at_once(
