@@ -185,9 +185,10 @@ async def bury(database: Database, ids: Sequence[str]) -> None:
         await connection.execute(delete(ProcessRow).where(ProcessRow.id.in_(ids), ~_ALIVE))
 
 
-async def others(database: Database, *, me: str) -> Sequence[Process]:
-    """The processes beside this one that nobody has found dead."""
-    return [one for one in await database.snapshot(listed) if not one.dead and one.id != me]
+async def others(database: Database, *, me: str, timeout_s: float) -> Sequence[Process]:
+    """The living processes beside this one."""
+    there = await database.snapshot(listed)
+    return [one for one in there if not one.dead and one.silent_s <= timeout_s and one.id != me]
 
 
 async def _now(connection: AsyncConnection) -> datetime:

@@ -15,10 +15,10 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import select, update
+from sqlalchemy import delete, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from corpus.database import Database, HostRow, ProcessRow, database_now
@@ -194,3 +194,11 @@ class SharedPoliteness:
         if host not in self._hosts and len(self._hosts) >= _MAX_HOSTS:
             self._hosts = defaultdict(_Local, {name: one for name, one in self._hosts.items() if one.users})
         return self._hosts[host]
+
+
+async def forget_hosts(database: Database, *, idle_for: timedelta) -> None:
+    """Hosts that nothing was asked of for so long are met anew."""
+    async with database.write() as connection:
+        before_s = await database_seconds(connection) - idle_for.total_seconds()
+        idle = (HostRow.last_start_s < before_s) & (HostRow.held_until_s < before_s) & (HostRow.not_before_s < before_s)
+        await connection.execute(delete(HostRow).where(idle))

@@ -37,7 +37,7 @@ from ingest.fetch import Fetcher
 from ingest.parsing import ParserPool
 from ingest.recording import Recorder
 from ingest.robots import Robots
-from ingest.shared_politeness import SharedPoliteness
+from ingest.shared_politeness import SharedPoliteness, forget_hosts
 from ingest.sitemap_walk import SitemapReader
 from ingest.vanished import Delisting
 from ingest.visit import Visitor
@@ -227,7 +227,8 @@ class IngestWorker:
 
     async def _open_jobs(self) -> Sequence[tuple[str, int]]:
         """The jobs that have a workflow, or are to have one. The time that no worker ran isn't counted as work."""
-        is_alone = self._us is None or not await others(self._database, me=self._us)
+        timeout_s = self._corpus.settings.database.process_timeout_s
+        is_alone = self._us is None or not await others(self._database, me=self._us, timeout_s=timeout_s)
         async with self._database.write() as connection:
             if is_alone:
                 running = (JobRow.state == JobState.RUNNING) & JobRow.working_since.is_not(None)
@@ -331,6 +332,7 @@ class IngestWorker:
         async with self._database.alone(FORGETTING_LOCK, wait=False) as ours:
             if ours:  # else another worker does it just now
                 await forget_jobs(self._database, ended_before=now - keep, before_row_goes=forget_workflows)
+                await forget_hosts(self._database, idle_for=FORGET_EVERY)
         self._forget_at = now + FORGET_EVERY
 
     async def _recorded(self) -> set[tuple[str, int]]:

@@ -52,7 +52,7 @@ async def test_processes_come_and_go(database: Database, presence: Callable[...,
             found = await database.snapshot(listed)
             assert [(one.id, one.role, one.dead) for one in found] == [("a", "service", False), ("b", "worker", False)]
             assert all(0 <= one.silent_s < TIMEOUT_S and one.pid for one in found)
-            assert [one.id for one in await others(database, me="a")] == ["b"]
+            assert [one.id for one in await others(database, me="a", timeout_s=TIMEOUT_S)] == ["b"]
         assert await ids(database) == ["a"]
     assert await ids(database) == []
 
@@ -62,9 +62,10 @@ async def test_the_silent_are_dead_until_they_are_buried(database: Database, pre
         assert await find_dead(database, timeout_s=TIMEOUT_S) == []
         await silence(database, for_s=TIMEOUT_S + 1)
         with presence("b"):
+            assert await others(database, me="b", timeout_s=TIMEOUT_S) == []  # though nobody has found it dead yet
             for _ in range(2):  # whoever took it over may have died before it was done
                 assert await find_dead(database, timeout_s=TIMEOUT_S) == ["a"]
-            assert [one.id for one in await others(database, me="b")] == []
+            assert [one.id for one in await others(database, me="b", timeout_s=TIMEOUT_S)] == []
             await bury(database, ["a", "b"])
             assert await ids(database) == ["b"]
 

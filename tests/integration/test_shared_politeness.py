@@ -10,12 +10,12 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from sqlalchemy import delete, insert, update
+from sqlalchemy import insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from corpus.database import Database, HostRow, ProcessRow, utc_now
 from ingest.politeness import Pacing
-from ingest.shared_politeness import SharedPoliteness
+from ingest.shared_politeness import SharedPoliteness, database_seconds, forget_hosts
 from tests.conftest import Home
 from tests.unit.test_politeness import (
     FakeTime,
@@ -174,9 +174,16 @@ async def test_a_turn_that_is_cancelled_as_it_begins_is_over(
     assert await starts(one, time, "h", 1) == [102]
 
 
-async def test_a_host_that_was_forgotten_is_met_anew(both: tuple[Pacing, Pacing], time: FakeTime, database: Database) -> None:
+async def test_idle_hosts_are_forgotten_and_met_anew(both: tuple[Pacing, Pacing], time: FakeTime, database: Database) -> None:
     one, _ = both
-    await starts(one, time, "h", 1)
     async with database.write() as connection:
-        await connection.execute(delete(HostRow))
-    assert await starts(one, time, "h", 1) == [100]
+        time.now_s = await database_seconds(connection)
+    [begun] = await starts(one, time, "h", 1)
+    await forget_hosts(database, idle_for=timedelta(days=1))
+    assert await starts(one, time, "h", 1) == [begun + 2]
+    async with database.write() as connection:
+        await connection.execute(update(HostRow).values(last_start_s=begun - 90_000, held_until_s=0))
+    await forget_hosts(database, idle_for=timedelta(days=1))
+    async with database.read() as connection:
+        assert (await connection.scalars(select(HostRow.host))).all() == []
+    assert await starts(one, time, "h", 1) == [begun + 2]
