@@ -88,11 +88,14 @@ class Reindexing:
     async def start(self, wanted: dict[str, Any], *, anyway: bool = False) -> None:
         """Begin, or take up what was broken off.
 
-        Raises: Conflict while one is running, or if there is nothing to do; InvalidInput; StorageFull.
+        Raises: Conflict while one is running, if there is nothing to do, or if other processes use the index; InvalidInput;
+            StorageFull.
         """
         async with self._starting:
             if self._task is not None and not self._task.done():
                 raise Conflict("A reindex is running already. GET /v1/reindex tells how far it is.")
+            if self._corpus.presence is not None:
+                await self._corpus.presence.demand_alone(self._database)
             reindexer = await self._reindexer(self._target(wanted))
             index = await reindexer.begin(anyway=anyway)
             self._indexes.push_async_callback(asyncio.to_thread, index.close)
@@ -196,7 +199,8 @@ class Reindexing:
                 rebuilt_chunks=0,
             )
             await self._replace_corpus(self._corpus)
-            writer = GenerationWriter(database=self._database, index=index, embedder=reindexer.embedder)
+            us = self._corpus.shared_as
+            writer = GenerationWriter(database=self._database, index=index, embedder=reindexer.embedder, process=us)
             await writer.sweep(abandoned_before=utc_now())  # nobody writes now
         finally:
             self.status = replace(self.status, notes=())

@@ -17,6 +17,7 @@ from corpus.arrival import arrived
 from corpus.database import Database, postgres_url, sqlite_url, utc_now
 from corpus.datadir import LITE_ADVISED_CHUNKS, DataDirectory
 from corpus.embedding import Embedder, SentenceTransformerEmbedder
+from corpus.errors import StartupError
 from corpus.generations import GenerationWriter
 from corpus.index_facts import INDEX, IndexFacts, index_facts, made_with, put_fact, with_remembered
 from corpus.index_homes import IndexHome, index_home
@@ -77,7 +78,7 @@ async def open_corpus(
         database = await stack.enter_async_context(Database(url=database_url(settings, directory)))
         wait_s = settings.database.startup_wait_s
         await arrived(database.migrate, name=server_name(database.url), wait_s=wait_s, report=report)
-        presence = await _present(stack, settings, database, directory, role)
+        presence = await join_others(stack, settings, database, directory, role)
         facts = await database.snapshot(index_facts)
         settings = settings.model_copy(update={"index": with_remembered(settings.index, facts.settings)})
         report("loading the embedder")
@@ -90,10 +91,11 @@ async def open_corpus(
         name = f"The index server at {settings.milvus.uri}"
         wait_s = settings.milvus.startup_wait_s
         await arrived(partial(asyncio.to_thread, home.ask), name=name, wait_s=wait_s, report=report)
-        await clear_others(database, home, keep_building=True)
         if facts.building is not None:
+            await _refuse_beside_reindex(settings, database, presence)
             log.warning("a reindex was broken off: `footnote reindex` takes it up again, `footnote reindex --abandon` drops it")
         async with database.alone(OPENING_LOCK):  # of several that start at once, one makes the index, and the others find it
+            await clear_others(database, home, keep_building=True)
             index = await asyncio.to_thread(home.open, dimension=embedder.stamp.dimension, number=facts.number)
             stack.push_async_callback(asyncio.to_thread, index.close)
             rebuilt = await mend_indexes(database, index, embedder, report=report)
@@ -123,7 +125,17 @@ async def open_corpus(
         )
 
 
-async def _present(
+async def _refuse_beside_reindex(settings: Settings, database: Database, presence: Presence | None) -> None:
+    """A process that opened the old index now would go on with it when the others have the new one. Raises: StartupError."""
+    if presence is None or not (there := await presence.others(database)):
+        return
+    raise StartupError(
+        f"An index is being made anew, and the process {there[0].pid} on {there[0].host} may be at it. Start this one when "
+        "`footnote reindex` has ended; if that was broken off, stop all processes and run it again, or with --abandon."
+    )
+
+
+async def join_others(
     stack: AsyncExitStack, settings: Settings, database: Database, directory: DataDirectory, role: str
 ) -> Presence | None:
     """Take this process' place among those that use the same database; None where that is a file. Raises: StartupError."""

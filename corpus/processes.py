@@ -26,7 +26,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from corpus.database import POSTGRES_OPTIONS, WRITER_LOCK, Database, ProcessRow, database_now, sync_url
-from corpus.errors import StartupError
+from corpus.errors import Conflict, StartupError
 
 log = logging.getLogger(__name__)
 
@@ -94,6 +94,20 @@ class Presence:
         """Whether this process has been heard of all the time, long enough to judge others: after an outage of the database
         all have been silent, and none need be dead."""
         return time.monotonic() - self._steady_since > self._timeout_s
+
+    async def others(self, database: Database) -> Sequence[Process]:
+        """The living processes beside this one."""
+        there = await database.snapshot(listed)
+        return [one for one in there if not one.dead and one.silent_s <= self._timeout_s and one.id != self.id]
+
+    async def demand_alone(self, database: Database) -> None:
+        """For what changes the index under all who use it. Raises: Conflict, if there are others."""
+        if there := await self.others(database):
+            named = ", ".join(f"the {one.role} {one.pid} on {one.host}" for one in there[:5])
+            raise Conflict(
+                f"Other processes use this index ({named}) and would go on with the old one. Stop all but this one, reindex, and "
+                "start them again."
+            )
 
     def __enter__(self) -> Self:
         """Raises: StartupError, if another process has an index of its own to these pages, or has one where this has not."""
@@ -183,12 +197,6 @@ async def bury(database: Database, ids: Sequence[str]) -> None:
     """Forget dead processes, whose work was taken over."""
     async with database.write() as connection:
         await connection.execute(delete(ProcessRow).where(ProcessRow.id.in_(ids), ~_ALIVE))
-
-
-async def others(database: Database, *, me: str, timeout_s: float) -> Sequence[Process]:
-    """The living processes beside this one."""
-    there = await database.snapshot(listed)
-    return [one for one in there if not one.dead and one.silent_s <= timeout_s and one.id != me]
 
 
 async def _now(connection: AsyncConnection) -> datetime:

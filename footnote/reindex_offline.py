@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 from pydantic import ValidationError
@@ -16,7 +16,7 @@ from corpus.errors import InvalidInput
 from corpus.generations import GenerationWriter
 from corpus.index_facts import index_facts, with_remembered
 from corpus.index_homes import IndexHome, index_home
-from corpus.opening import database_url, load_embedder
+from corpus.opening import database_url, join_others, load_embedder
 from corpus.reindexing import Plan, Progress, Reindexer, abandon, clear_others
 from corpus.settings import IndexSettings, Settings
 
@@ -76,9 +76,12 @@ async def _reindexer(
 
 @asynccontextmanager
 async def _opened(settings: Settings) -> AsyncIterator[tuple[Database, DataDirectory, IndexHome]]:
+    """Raises: Conflict, if other processes use the database."""
     with DataDirectory(settings.data_dir) as directory:
-        async with Database(url=database_url(settings, directory)) as database:
+        async with Database(url=database_url(settings, directory)) as database, AsyncExitStack() as stack:
             await database.migrate()
+            if (presence := await join_others(stack, settings, database, directory, "reindex")) is not None:
+                await presence.demand_alone(database)
             home = await index_home(settings.milvus, directory=directory, database=database)
             try:
                 yield database, directory, home

@@ -27,7 +27,7 @@ from corpus.generations import GenerationWriter
 from corpus.jobs import APPLICATION, APPLICATION_VERSION, QUEUE, WORKFLOW, enqueue_options, ready, workflow_id
 from corpus.model import JobState
 from corpus.opening import Corpus
-from corpus.processes import BEATS, EMBEDDED, bury, find_dead, others
+from corpus.processes import BEATS, EMBEDDED, bury, find_dead
 from corpus.retention import forget_jobs
 from corpus.sources import fire_due
 from ingest import frontier
@@ -227,8 +227,8 @@ class IngestWorker:
 
     async def _open_jobs(self) -> Sequence[tuple[str, int]]:
         """The jobs that have a workflow, or are to have one. The time that no worker ran isn't counted as work."""
-        timeout_s = self._corpus.settings.database.process_timeout_s
-        is_alone = self._us is None or not await others(self._database, me=self._us, timeout_s=timeout_s)
+        presence = self._corpus.presence
+        is_alone = presence is None or not await presence.others(self._database)
         async with self._database.write() as connection:
             if is_alone:
                 running = (JobRow.state == JobState.RUNNING) & JobRow.working_since.is_not(None)

@@ -302,7 +302,7 @@ def become_the_service(order: dict[str, Any]) -> None:
     if order["arm"]:
         set_off(Arm(**order["arm"]), hits=Path(order["hits"]))
     count_embeddings(Path(order["embedded"]))
-    sys.argv = ["footnote", "serve"]
+    sys.argv = ["footnote", *order.get("arguments", ["serve"])]
     runpy.run_module("footnote", run_name="__main__", alter_sys=True)
 
 

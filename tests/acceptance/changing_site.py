@@ -34,6 +34,7 @@ class ChangingSite:
     newest: dict[str, int] = field(default_factory=dict)
     unlisted: set[str] = field(default_factory=set)
     failing: dict[str, int] = field(default_factory=dict)
+    retry_after_s: int | None = None
     requests: dict[str, int] = field(default_factory=dict)
     _listed: dict[tuple[str, int], list[str]] = field(default_factory=dict)  # the links of each version
 
@@ -92,6 +93,8 @@ class ChangingSite:
                 self.send_response(code)
                 self.send_header("Content-Type", "text/html; charset=utf-8")
                 self.send_header("Content-Length", str(len(body)))
+                if code == 503 and site.retry_after_s is not None:
+                    self.send_header("Retry-After", str(site.retry_after_s))
                 self.end_headers()
                 self.wfile.write(body)
 

@@ -107,10 +107,13 @@ class ForkServer:
 
 
 class MortalService(ServiceProcess):
-    """As :class:`ServiceProcess`, but forked, and its death is no failure."""
+    """As :class:`ServiceProcess`, but forked, and its death is no failure. ``arguments``: of the command line."""
 
-    def __init__(self, *, folder: Path, forks: ForkServer, settings: dict[str, str]) -> None:
+    def __init__(
+        self, *, folder: Path, forks: ForkServer, settings: dict[str, str], arguments: tuple[str, ...] = ("serve",)
+    ) -> None:
         super().__init__(folder=folder, settings=settings)
+        self._arguments = arguments
         self.hits = folder / "hits"
         self._embedded = folder / "embedded"
         self._forks = forks
@@ -133,7 +136,7 @@ class MortalService(ServiceProcess):
         self.hits.unlink(missing_ok=True)
         ours = {name: value for name, value in self.environment.items() if name.startswith("FOOTNOTE_")}
         order = {"environment": ours, "log": str(self.log), "hits": str(self.hits), "arm": asdict(arm) if arm else None}
-        order["embedded"] = str(self._embedded)
+        order |= {"embedded": str(self._embedded), "arguments": self._arguments}
         self._status = None
         self.pid = self._forks.fork(order)
 
@@ -189,6 +192,9 @@ class MortalService(ServiceProcess):
             if self.ended(within_s=10):
                 raise Died from exc
             raise
+
+    def get_with(self, headers: dict[str, str], path: str) -> httpx2.Response:
+        return self._client.get(self.url + path, headers=headers)
 
     @property
     def _announced(self) -> Path:

@@ -13,8 +13,8 @@ from sqlalchemy import select, update
 from sqlalchemy.exc import OperationalError
 
 from corpus.database import Database, ProcessRow, utc_now
-from corpus.errors import StartupError
-from corpus.processes import BEATS, EMBEDDED, Presence, bury, find_dead, listed, others
+from corpus.errors import Conflict, StartupError
+from corpus.processes import BEATS, EMBEDDED, Presence, bury, find_dead, listed
 from tests.conftest import Home
 
 TIMEOUT_S = 25.0
@@ -47,12 +47,12 @@ async def silence(database: Database, *, for_s: float) -> None:
 
 
 async def test_processes_come_and_go(database: Database, presence: Callable[..., Presence]) -> None:
-    with presence("a", role="service"):
+    with presence("a", role="service") as first:
         with presence("b"):
             found = await database.snapshot(listed)
             assert [(one.id, one.role, one.dead) for one in found] == [("a", "service", False), ("b", "worker", False)]
             assert all(0 <= one.silent_s < TIMEOUT_S and one.pid for one in found)
-            assert [one.id for one in await others(database, me="a", timeout_s=TIMEOUT_S)] == ["b"]
+            assert [one.id for one in await first.others(database)] == ["b"]
         assert await ids(database) == ["a"]
     assert await ids(database) == []
 
@@ -61,11 +61,11 @@ async def test_the_silent_are_dead_until_they_are_buried(database: Database, pre
     with presence("a"):
         assert await find_dead(database, timeout_s=TIMEOUT_S) == []
         await silence(database, for_s=TIMEOUT_S + 1)
-        with presence("b"):
-            assert await others(database, me="b", timeout_s=TIMEOUT_S) == []  # though nobody has found it dead yet
+        with presence("b") as second:
+            assert await second.others(database) == []  # though nobody has found it dead yet
             for _ in range(2):  # whoever took it over may have died before it was done
                 assert await find_dead(database, timeout_s=TIMEOUT_S) == ["a"]
-            assert [one.id for one in await others(database, me="b", timeout_s=TIMEOUT_S)] == []
+            assert [one.id for one in await second.others(database)] == []
             await bury(database, ["a", "b"])
             assert await ids(database) == ["b"]
 
@@ -125,3 +125,11 @@ async def test_a_process_that_starts_again_in_its_directory_was_dead(
         async with database.read() as connection:
             dead = select(ProcessRow.id).where(ProcessRow.dead_at.is_not(None))
             assert list(await connection.scalars(dead)) == ["old"]
+
+
+async def test_nobody_reindexes_while_others_use_the_index(database: Database, presence: Callable[..., Presence]) -> None:
+    with presence("a") as one:
+        await one.demand_alone(database)
+        with presence("b", role="worker"), pytest.raises(Conflict, match=r"worker .* would go on with the old one"):
+            await one.demand_alone(database)
+        await one.demand_alone(database)
