@@ -30,7 +30,7 @@ from tests.integration.test_crawl import (
     site,
 )
 from tests.integration.test_worker import Gate
-from tests.scripted_site import ScriptedSite, page
+from tests.scripted_site import ScriptedSite, page, status
 
 __all__ = ["ingest", "parser", "site"]  # fixtures
 
@@ -177,6 +177,23 @@ async def test_what_a_worker_brings_that_was_taken_for_dead_is_dropped(
     assert (await writers(ingest))[HELPER] == 0
     assert "live" in await ingest.shelf.generation_states()
     assert set(await ingest.shelf.generation_states()) == {"live"}
+
+
+async def test_a_failure_that_comes_too_late_changes_nothing(ingest: Ingest, site: ScriptedSite, team: Team) -> None:
+    gate = Gate(status(404))
+    site.script("/", page(html("start", "/a")))
+    site.script("/a", gate, page(html("a")))
+    job_id = await ingest.submit("/")
+    await team.owner.begin(job_id)
+    await team.owner.run_batch(job_id)
+    late = asyncio.create_task(team.helpers[0].help(job_id))
+    await gate.knocked.wait()
+    await team.kill(HELPER)
+    await team.owner.run_batch(job_id)
+    gate.opened.set()
+    assert await late
+    assert (await ingest.look(job_id)).outcomes == {"/": INDEXED, "/a": INDEXED}
+    assert await ingest.pages() == ["/", "/a"]
 
 
 async def test_a_version_that_was_swept_under_its_writer_leaves_no_chunk_and_loses_no_page(
