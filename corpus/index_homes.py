@@ -110,7 +110,10 @@ class ServerIndexes:
         return self._server.trouble
 
     def ask(self) -> None:
-        self._server.ask()
+        try:
+            self._server.ask()
+        except IndexFailure as exc:
+            raise StartupError(f"{exc}: {exc.__cause__}") from exc
 
     def open(self, *, dimension: int, number: int = 1) -> ChunkIndex:
         try:

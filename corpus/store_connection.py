@@ -31,8 +31,8 @@ LEAST_VERSION = (2, 5)  # the first with BM25
 TESTED_VERSION = (2, 6, 10)
 LITE = "milvus_lite"
 # Milvus' own error codes (pkg/util/merr) of a server that is starting, overloaded or over a quota, and of a collection that
-# isn't loaded. Milvus Lite uses 1 for whatever it didn't expect.
-CONNECT_FAILED, UNEXPECTED, NOT_LOADED = 2, 1, 101
+# isn't loaded. Milvus Lite means other things by those below 10.
+CONNECT_FAILED, NOT_LOADED = 2, 101
 BUSY = {1, 2, 3, 4, 6, 7, 8, 9, 103, 503}
 GRPC_OPTIONS = {
     # Pings only while a call is under way, and seldom: Milvus Lite's server hangs up on those who ping more (too_many_pings).
@@ -167,8 +167,7 @@ class MilvusServer:
             log.info("the index server at %s answers again", self.address)
 
     def _is_busy(self, exc: BaseException) -> bool:
-        code = getattr(exc, "code", None)
-        return code in BUSY and not (self.is_lite and code == UNEXPECTED)
+        return not self.is_lite and getattr(exc, "code", None) in BUSY
 
 
 def is_not_loaded(failure: IndexFailure) -> bool:

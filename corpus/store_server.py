@@ -3,8 +3,8 @@ by one upsert, and are there or not there together.
 
 The server analyses nothing. What a term is, ``corpus/analysis.py`` says for this index as for the embedded one: a chunk's terms
 are stored as words between spaces, spelled so that every tokenizer leaves them whole. k1 and b are tantivy's, and the idf is the
-same formula. Titles and headings count as the text does, without the quarter more that tantivy gives them: a second BM25 field
-would cost every question a second search.
+same formula. Titles and headings count a little more than the text that they are part of, as a field of their own
+(``corpus/bm25.py``): what was found is scored by it in a second, narrow search.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from corpus.analysis import page_terms, query_terms
-from corpus.bm25 import MAX_QUERY_TERMS, MIN_LANGUAGE_SHARE
+from corpus.bm25 import HEADINGS_BOOST, MAX_QUERY_TERMS, MIN_LANGUAGE_SHARE
 from corpus.embedding import Float32
 from corpus.errors import Unavailable
 from corpus.store import MAX_IDS, Candidate, IdRange, IndexFailure, IndexFilter, IndexRow
@@ -34,6 +34,8 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 K1, B = 1.2, 0.75  # what tantivy fixes
+BM25_FIELDS = {"sparse": "words", "sparse_headings": "headings"}
+MAX_SCORED_BY_HEADINGS = 1_000  # of what is found, the best first: far more than are shown
 WORDS_MAX_BYTES = 65_535  # Milvus' own limit of a VARCHAR
 UPSERT_BATCH = 1_000  # rows; a call may hold 64 MB
 LANGUAGES_KNOWN_S = 60.0
@@ -90,7 +92,7 @@ class ServerCollection:
                 "url": row.url,
                 "language": row.language,
                 "vector": vector,
-                "words": _words(row),
+                **_words(row),
             }
             for row, vector in zip(rows, vectors, strict=True)
         ]
@@ -102,7 +104,7 @@ class ServerCollection:
 
     def search_vector(self, vector: Float32, *, where: IndexFilter, limit: int) -> list[Candidate]:
         params = {} if self._index_type not in BREADTH else BREADTH[self._index_type](limit)
-        return self._search(vector, field="vector", metric="IP", params=params, where=where, limit=limit)
+        return self._search(vector, field="vector", metric="IP", params=params, where=filter_expression(where), limit=limit)
 
     def search_words(self, text: str, *, where: IndexFilter, limit: int) -> list[Candidate]:
         languages = [where.language] if where.language is not None else self._languages_of(where.collection_id)
@@ -110,11 +112,15 @@ class ServerCollection:
         if not terms:
             return []
         # A chunk's own stemmer makes one of a word's alternatives, so their sum is nearly always their greatest.
-        query = " ".join(dict.fromkeys(_spelled(stem) for alternatives in terms for stem in alternatives))
-        found = self._search(query, field="sparse", metric="BM25", params={}, where=where, limit=limit)
-        if self._server.is_lite:  # which gives distances, the least being best
-            return [Candidate(candidate.id, -candidate.score) for candidate in found]
-        return found
+        query = " ".join(_spelled(stem) for alternatives in terms for stem in alternatives)
+        found = self._search_bm25(query, field="sparse", where=filter_expression(where), limit=limit)
+        # Whoever has a word in a heading has it in the text, so nothing else can be found by headings.
+        ids = ", ".join(f'"{candidate.id}"' for candidate in found[:MAX_SCORED_BY_HEADINGS])
+        if not ids:
+            return []
+        headings = self._search_bm25(query, field="sparse_headings", where=f"id in [{ids}]", limit=len(found))
+        more = {candidate.id: HEADINGS_BOOST * candidate.score for candidate in headings}
+        return sorted((Candidate(one.id, one.score + more.get(one.id, 0.0)) for one in found), key=lambda one: -one.score)
 
     def present(self, ids: Sequence[str]) -> set[str]:
         return {row["id"] for row in self._rows(ids, ["id"])}
@@ -142,9 +148,13 @@ class ServerCollection:
     def _timeout_s(self) -> float:
         return self._settings.timeout_s
 
-    def _search(
-        self, query: Any, *, field: str, metric: str, params: dict[str, int], where: IndexFilter, limit: int
-    ) -> list[Candidate]:
+    def _search_bm25(self, query: str, *, field: str, where: str, limit: int) -> list[Candidate]:
+        found = self._search(query, field=field, metric="BM25", params={}, where=where, limit=limit)
+        if self._server.is_lite:  # which gives distances, the least being best
+            return [Candidate(candidate.id, -candidate.score) for candidate in found]
+        return found
+
+    def _search(self, query: Any, *, field: str, metric: str, params: dict[str, int], where: str, limit: int) -> list[Candidate]:
         """Raises: Unavailable, whatever the server says: no search is answered with less than there is."""
 
         def do(client: MilvusClient) -> Any:
@@ -152,7 +162,7 @@ class ServerCollection:
                 self.name,
                 data=[query],
                 anns_field=field,
-                filter=filter_expression(where),
+                filter=where,
                 limit=limit,
                 output_fields=["id"],
                 search_params={"metric_type": metric, "params": params},
@@ -211,11 +221,11 @@ class ServerCollection:
         if "vector" not in there:
             kind = "FLAT" if self._server.is_lite else self._settings.index_type
             index.add_index("vector", index_type=kind, metric_type="IP", params=BUILD.get(kind, {}))
-        if "sparse" not in there:
-            bm25 = {"bm25_k1": K1, "bm25_b": B}
-            # Milvus takes each as a parameter of its own; Milvus Lite reads only those that are within "params".
-            params = {"params": bm25} if self._server.is_lite else bm25
-            index.add_index("sparse", index_type="SPARSE_INVERTED_INDEX", metric_type="BM25", params=params)
+        bm25 = {"bm25_k1": K1, "bm25_b": B}
+        # Milvus takes each as a parameter of its own; Milvus Lite reads only those that are within "params".
+        params = {"params": bm25} if self._server.is_lite else bm25
+        for field in BM25_FIELDS.keys() - there:
+            index.add_index(field, index_type="SPARSE_INVERTED_INDEX", metric_type="BM25", params=params)
         if len(index):
             client.create_index(self.name, index, timeout=self._timeout_s)
 
@@ -228,11 +238,14 @@ class ServerCollection:
         schema.add_field("collection_id", DataType.INT64)
         schema.add_field("url", DataType.VARCHAR, max_length=URL_MAX_BYTES)
         schema.add_field("language", DataType.VARCHAR, max_length=16)
-        schema.add_field("words", DataType.VARCHAR, max_length=WORDS_MAX_BYTES, enable_analyzer=True, analyzer_params=analyzer)
         schema.add_field("vector", DataType.FLOAT_VECTOR, dim=dimension)
-        schema.add_field("sparse", DataType.SPARSE_FLOAT_VECTOR)
         bm25 = FunctionType.BM25
-        schema.add_function(Function(name="bm25", function_type=bm25, input_field_names=["words"], output_field_names=["sparse"]))
+        for sparse, words in BM25_FIELDS.items():
+            schema.add_field(words, DataType.VARCHAR, max_length=WORDS_MAX_BYTES, enable_analyzer=True, analyzer_params=analyzer)
+            schema.add_field(sparse, DataType.SPARSE_FLOAT_VECTOR)
+            schema.add_function(
+                Function(name=f"bm25_{words}", function_type=bm25, input_field_names=[words], output_field_names=[sparse])
+            )
         return schema
 
     def _check(self, client: MilvusClient) -> str:
@@ -285,10 +298,15 @@ class ServerWords:
         """As :meth:`ServerVectors.close`."""
 
 
-def _words(row: IndexRow) -> str:
-    """A chunk's terms, as many as a field holds."""
+def _words(row: IndexRow) -> dict[str, str]:
+    """A chunk's terms: those of its headings, and those of headings and text."""
     headings = page_terms(row.headings, row.language)
-    words = " ".join(map(_spelled, [*headings, *page_terms(row.text, row.language)]))
+    return {"headings": _spaced(headings), "words": _spaced([*headings, *page_terms(row.text, row.language)])}
+
+
+def _spaced(terms: Sequence[str]) -> str:
+    """As many as a field holds."""
+    words = " ".join(map(_spelled, terms))
     if len(words.encode()) <= WORDS_MAX_BYTES:
         return words
     return words.encode()[:WORDS_MAX_BYTES].decode(errors="ignore").rpartition(" ")[0]

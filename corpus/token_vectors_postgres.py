@@ -7,6 +7,7 @@ them out (``pg_dump --exclude-schema``). Read and written in PostgreSQL's binary
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -21,6 +22,8 @@ from corpus.embedding import Float32
 from corpus.errors import Unavailable
 from corpus.store import IdRange, IndexFailure, PackedTokens
 from corpus.token_vectors import TokenRow, packed, quantise, unpacked
+
+log = logging.getLogger(__name__)
 
 SCHEMA = "footnote_index"
 MAKING_LOCK = 0x666F6F75  # among PostgreSQL's advisory locks: the right to make or drop what isn't there
@@ -91,8 +94,13 @@ class PostgresTokenStore:
         return self._fetch(f"SELECT id, count, scales, values_i8 FROM {self._table} WHERE id = ANY(%b)", list(ids))
 
     def _fetch(self, statement: str, *parameters: Any) -> list[Any]:
-        with self._cursor() as cursor:
-            return cursor.execute(statement, parameters).fetchall()
+        """Raises: Unavailable, whatever the server says: nothing is answered with fewer vectors than there are."""
+        try:
+            with self._cursor() as cursor:
+                return cursor.execute(statement, parameters).fetchall()
+        except IndexFailure as exc:
+            log.error("PostgreSQL refused to read token vectors: %s", exc.__cause__)
+            raise Unavailable("The token vectors can't be read. The log holds what PostgreSQL said.") from exc
 
     def _make(self, cursor: psycopg.Cursor[Any]) -> None:
         """Several processes may do so at once."""

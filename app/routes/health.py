@@ -10,10 +10,13 @@ from fastapi import APIRouter, Request, Response
 from app.llm.base import LanguageModel
 from app.schemas import Health, ReadinessBody
 from app.state import Readiness
+from corpus.errors import FootnoteError
+from corpus.index_homes import IndexHome
 
 router = APIRouter(tags=["health"])
 
 MODEL_TIMEOUT_S = 2.0
+SERVER_TIMEOUT_S = 2.0
 
 
 @router.get("/healthz")
@@ -32,9 +35,10 @@ async def readyz(request: Request, response: Response) -> ReadinessBody:
         return body
     counts = await service.pages.counts()
     lack = await _lack_of(service.model) if service.model else None
+    away = await _trouble_of(service.corpus.home)
     return body.model_copy(
         update={
-            "degraded": readiness.degraded + ([lack] if lack else []),
+            "degraded": [*readiness.degraded, *filter(None, (away, lack))],
             "embedder": service.corpus.embedder.stamp.name,
             "reranker": service.reranker.name if service.reranker else None,
             "model": asdict(service.model.facts) if service.model else None,
@@ -42,6 +46,18 @@ async def readyz(request: Request, response: Response) -> ReadinessBody:
             "chunks": counts["chunks"],
         }
     )
+
+
+async def _trouble_of(home: IndexHome) -> str | None:
+    """Why no question can be answered now, if the index server is away. Asked each time, as :func:`_lack_of`."""
+    try:
+        async with asyncio.timeout(SERVER_TIMEOUT_S):
+            await asyncio.to_thread(home.ask)
+    except FootnoteError as exc:
+        return exc.message
+    except TimeoutError:
+        return f"the index server doesn't tell within {SERVER_TIMEOUT_S:g} s whether it is there"
+    return None
 
 
 async def _lack_of(model: LanguageModel) -> str | None:

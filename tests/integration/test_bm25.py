@@ -15,6 +15,7 @@ from rank_bm25 import BM25Okapi
 
 from corpus.analysis import page_terms
 from corpus.bm25 import MAX_QUERY_TERMS, TantivyIndex, url_prefixes
+from corpus.settings import MilvusSettings
 from corpus.store import IdRange, IndexFilter, IndexRow, LexicalIndex
 from corpus.store_connection import MilvusServer
 from corpus.store_server import ServerCollection, ServerWords
@@ -110,16 +111,34 @@ def test_scores_are_bm25_with_lucenes_idf(index: LexicalIndex) -> None:
     assert scores == pytest.approx({"0": 0.47000 * 2.2 / 1.975, "1": 0.47000 * 4.4 / 3.65}, rel=1e-4)
 
 
-def test_words_of_headings_are_found_and_count_a_little_more(embedded: TantivyIndex) -> None:
-    put(embedded, row("text", "whale song"), row("heading", "song", headings="whale"), row("neither", "song bird"))
-    scores = {candidate.id: candidate.score for candidate in embedded.search("whale", where=EVERYTHING, limit=10)}
+def test_words_of_headings_are_found_and_count_a_little_more(index: LexicalIndex) -> None:
+    put(index, row("text", "whale song"), row("heading", "song", headings="whale"), row("neither", "song bird"))
+    scores = {candidate.id: candidate.score for candidate in index.search("whale", where=EVERYTHING, limit=10)}
     assert set(scores) == {"text", "heading"}
     assert scores["text"] < scores["heading"] < 2 * scores["text"]
 
 
-def test_words_of_headings_are_found(index: LexicalIndex) -> None:
-    put(index, row("text", "whale song"), row("heading", "song", headings="whale"), row("neither", "song bird"))
-    assert set(ids(index, "whale")) == {"text", "heading"}
+def test_both_engines_give_the_same_scores(embedded: TantivyIndex, milvus_settings: MilvusSettings) -> None:
+    """Headings, filters, other languages and identifiers included."""
+    server = MilvusServer(milvus_settings)
+    served = WordsOfServer(ServerCollection(server=server, name=milvus_settings.collection_prefix, dimension=2))
+    rows = [
+        row("a", "The os.path.join function joins paths", headings="Joining paths"),
+        row("b", "Call --max-depth to set max_depth", headings="Options"),
+        row("c", "Die Häuser der Stadt und ihre Pfade", language="de", headings="Häuser"),
+        row("d", "东京大学在日本。", language="zh"),
+        row("e", "Paths and options, joined", url="https://a.example/y/z"),
+    ]
+    for index in (embedded, served):
+        put(index, *rows)
+    for question in ("How to join paths with os.path.join?", "--max-depth option", "Haus Stadt", "大学", "paths options houses"):
+        for where in (EVERYTHING, IndexFilter(1, url_prefix="https://a.example/y/"), IndexFilter(1, language="de")):
+            one, other = (
+                {candidate.id: candidate.score for candidate in index.search(question, where=where, limit=10)}
+                for index in (embedded, served)
+            )
+            assert one == pytest.approx(other, rel=1e-4), (question, where)
+    server.close()
 
 
 def test_ranking_agrees_with_rank_bm25_and_the_formula(index: LexicalIndex) -> None:
