@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Protocol
 
 from sqlalchemy import Engine
@@ -19,7 +21,9 @@ from corpus.store_connection import MilvusServer
 from corpus.store_milvus import MilvusVectorIndex
 from corpus.store_server import ServerCollection
 from corpus.token_vectors import SqliteTokenStore
-from corpus.token_vectors_postgres import PostgresTokenStore, drop_tokens, token_engine, token_tables
+from corpus.token_vectors_postgres import PostgresTokenStore, alone, drop_tokens, token_engine, token_tables
+
+LITE_WRITER_LOCK = 0x6C697465  # "lite", among PostgreSQL's advisory locks
 
 
 class IndexHome(Protocol):
@@ -120,7 +124,22 @@ class ServerIndexes:
             collection = ServerCollection(server=self._server, name=self._name(number), dimension=dimension)
         except IndexFailure as exc:
             raise StartupError(f"{exc} to open the collection {self._name(number)}: {exc.__cause__}") from exc
-        return ChunkIndex(vectors=collection.vectors, lexical=collection.lexical, tokens=self._open_tokens(number), number=number)
+        return ChunkIndex(
+            vectors=collection.vectors,
+            lexical=collection.lexical,
+            tokens=self._open_tokens(number),
+            number=number,
+            turn=self._turn,
+        )
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        """A milvus-lite server that two processes write to fails or loses rows. Milvus itself takes any number of writers."""
+        if not self._server.is_lite or self._tokens is None:
+            yield
+            return
+        with alone(self._tokens, LITE_WRITER_LOCK):
+            yield
 
     def _open_tokens(self, number: int) -> SqliteTokenStore | PostgresTokenStore:
         if self._tokens is not None:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import reduce
 from operator import and_
@@ -159,10 +159,20 @@ class ChunkIndex:
     """Writes to all indexes through one writer, since two concurrent writers of Milvus Lite lose rows in silence.
 
     ``number`` tells its chunks from those of other indexes over the same pages. ``beside``: while a reindex is going on, the
-    other index (``corpus/reindexing.py``), from which what is deleted must go too.
+    other index (``corpus/reindexing.py``), from which what is deleted must go too. ``turn``: what a writer must hold besides,
+    where there are writers in other processes that it must not meet.
     """
 
-    def __init__(self, *, vectors: VectorIndex, lexical: LexicalIndex, tokens: TokenStore, number: int = 1) -> None:
+    def __init__(
+        self,
+        *,
+        vectors: VectorIndex,
+        lexical: LexicalIndex,
+        tokens: TokenStore,
+        number: int = 1,
+        turn: Callable[[], AbstractContextManager[object]] = nullcontext,
+    ) -> None:
+        self._turn = turn
         self.vectors = vectors
         self.lexical = lexical
         self.tokens = tokens
@@ -178,7 +188,7 @@ class ChunkIndex:
         """
         if not rows:
             return
-        with self._writer, _classified("write"):
+        with self._writer, self._turn(), _classified("write"):
             self.tokens.upsert([row.id for row in rows], [embedding.tokens for embedding in embeddings])
             self.vectors.upsert(rows, np.stack([embedding.vector for embedding in embeddings]))
             self.vectors.flush()
@@ -190,7 +200,7 @@ class ChunkIndex:
         """Insert or overwrite chunks in the lexical index alone. Blocks. Raises as :meth:`write`."""
         if not rows:
             return
-        with self._writer, _classified("write"):
+        with self._writer, self._turn(), _classified("write"):
             self.lexical.upsert(rows)
             self.lexical.flush()
 
@@ -220,7 +230,7 @@ class ChunkIndex:
         """Remove chunks from every index; ids that aren't there are passed over. Blocks. Raises as :meth:`write`."""
         if not ids:
             return
-        with self._writer, _classified("delete"):
+        with self._writer, self._turn(), _classified("delete"):
             self.vectors.delete(ids)
             if self.lexical.is_separate:
                 self.lexical.delete(ids)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import psycopg
@@ -142,6 +142,17 @@ def drop_tokens(engine: Engine, number: int) -> None:
     """Raises: Unavailable."""
     with _classified(), engine.begin() as connection:
         connection.exec_driver_sql(f"DROP TABLE IF EXISTS {table_of(number)}")
+
+
+@contextmanager
+def alone(engine: Engine, lock: int) -> Iterator[None]:
+    """Hold one of PostgreSQL's advisory locks, waiting for whoever does. Raises: Unavailable; IndexFailure after
+    ``BUSY_TIMEOUT_S``."""
+    with ExitStack() as stack:
+        with _classified():
+            connection = stack.enter_context(engine.begin())
+            connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({lock:d})")
+        yield  # outside: what fails here is the caller's own
 
 
 @contextmanager

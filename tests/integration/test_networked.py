@@ -10,12 +10,20 @@ import pytest
 from pydantic import SecretStr
 
 from corpus.errors import StartupError, Unavailable
-from corpus.model import Hit, SearchMode
-from corpus.settings import MilvusSettings, Settings
+from corpus.index_homes import LITE_WRITER_LOCK
+from corpus.jobs import Jobs, open_queue
+from corpus.model import Hit, IngestMode, JobState, SearchMode, UrlState
+from corpus.settings import AnswerSettings, IngestSettings, MilvusSettings, Settings
+from corpus.sources import JobSpec
+from corpus.token_vectors_postgres import alone, token_engine
 from corpus.verify import Verifier
+from ingest.worker import IngestWorker
 from tests.fakes import FakeEmbedder
+from tests.integration.test_worker import Gate, html
 from tests.milvus import LiteServer, free_port
 from tests.postgres import PostgresServer
+from tests.running import running, until
+from tests.scripted_site import PUBLIC_IP, ScriptedSite, page
 from tests.shelf import Shelf, open_shelf, urls
 
 
@@ -135,3 +143,90 @@ async def test_a_start_without_the_server_names_it(networked: Settings, fake_emb
     with pytest.raises(StartupError, match=f"127.0.0.1:{port} can't be reached"):
         async with open_shelf(networked.model_copy(update={"milvus": milvus}), fake_embedder):
             pass
+
+
+def test_over_http_an_index_server_that_is_away_is_503_with_retry_after_and_named(
+    networked: Settings, milvus: LiteServer, fake_embedder: FakeEmbedder, empty_queue: Path
+) -> None:
+    networked.data_dir.mkdir()
+    networked = networked.model_copy(update={"answer": AnswerSettings(abstain_below=0.1)})
+    with running(networked, embedder=fake_embedder, queue=empty_queue) as api:
+        page = api.put("https://a.example/lamp", "The lamp is lit at dusk.")
+        api.put("https://a.example/door", "The door is shut at dusk.")
+        assert api.http.get("/readyz").json()["degraded"] == []
+        asked = [("/v1/search", {"query": "lamp"}), ("/v1/ask", {"question": "When is the lamp lit?"})]
+        milvus.stop()
+        try:
+            for path, body in asked:
+                refused = api.http.post(path, json=body)
+                assert (refused.status_code, refused.json()["code"]) == (503, "unavailable"), path
+                assert int(refused.headers["retry-after"]) > 0
+            ready = api.http.get("/readyz")
+            assert ready.status_code == 200
+            assert [milvus.uri.removeprefix("http://") in lack for lack in ready.json()["degraded"]] == [True]
+            assert api.http.delete(f"/v1/pages/{page}").status_code == 204
+            assert api.http.get(f"/v1/pages/{page}").status_code == 404
+        finally:
+            milvus.start()
+        until(lambda: api.http.get("/readyz").json()["degraded"] == [])
+        found = api.http.post("/v1/search", json={"query": "dusk"}).json()["hits"]
+        assert [hit["url"] for hit in found] == ["https://a.example/door"]
+
+
+async def test_a_job_outlives_an_outage_of_the_index_server(
+    networked: Settings,
+    milvus: LiteServer,
+    fake_embedder: FakeEmbedder,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """The server goes while pages are fetched, and comes back: nothing failed, nothing is lost or there twice."""
+    for module in ("ingest.crawl", "ingest.worker"):
+        monkeypatch.setattr(f"{module}.STORAGE_PAUSE_S", 0.2)
+    settings = networked.model_copy(update={"ingest": IngestSettings(allow_private_hosts=[PUBLIC_IP], delay_s=0.0)})
+    async with ScriptedSite() as site, open_shelf(settings, fake_embedder) as shelf:
+        gates = {path: Gate(page(html(f"The lamp of {path} is lit at dusk."))) for path in ("/a", "/b", "/c")}
+        for path, gate in gates.items():
+            site.script(path, gate)
+        queue = await asyncio.to_thread(open_queue, shelf.corpus.queue_url)
+        jobs = Jobs(database=shelf.database, queue=queue)
+        async with IngestWorker(corpus=shelf.corpus):
+            spec = JobSpec(urls=[site.url(path) for path in gates], mode=IngestMode.PAGE, max_pages=9, max_depth=0)
+            job_id = await jobs.submit(collection_id=shelf.collection, spec=spec)
+            async with asyncio.timeout(120):
+                await gates["/a"].knocked.wait()
+                await asyncio.to_thread(milvus.stop)
+                for gate in gates.values():
+                    gate.opened.set()
+                while not any("waits" in line and "can't be reached" in line for line in caplog.messages):  # noqa: ASYNC110
+                    await asyncio.sleep(0.05)
+            assert (await jobs.get(job_id)).state is JobState.RUNNING
+            await asyncio.to_thread(milvus.start)
+            async with asyncio.timeout(120):
+                async for status in jobs.watch(job_id):
+                    ended = status
+        await asyncio.to_thread(queue.destroy)
+        assert (ended.state, ended.urls) == (JobState.SUCCEEDED, {UrlState.INDEXED: 3})
+        assert sorted(urls(await shelf.search("lamp at dusk"))) == [site.url(path) for path in gates]
+        assert (await verifier(shelf).verify()).differences == 0
+
+
+async def test_processes_write_to_a_lite_server_one_after_the_other(
+    postgres: PostgresServer, tmp_path: Path, milvus_settings: MilvusSettings, fake_embedder: FakeEmbedder
+) -> None:
+    """It fails, or loses rows, where two do so at once."""
+    settings = Settings(data_dir=tmp_path, database={"url": postgres.fresh_database()}, milvus=milvus_settings)
+    async with open_shelf(settings, fake_embedder) as shelf:
+        engine = token_engine(shelf.corpus.database_url)
+        waiting = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+        with engine.connect() as onlooker:
+            with alone(engine, LITE_WRITER_LOCK):
+                writing = asyncio.create_task(shelf.put("https://a.example/lamp", "The lamp is lit at dusk."))
+                async with asyncio.timeout(60):
+                    while not onlooker.exec_driver_sql(waiting).scalar():
+                        assert not writing.done(), writing.result()
+                        await asyncio.sleep(0.02)
+                assert shelf.counts() == {0}
+            await writing
+        engine.dispose()
+        assert len(shelf.counts() - {0}) == 1
