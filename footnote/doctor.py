@@ -63,8 +63,9 @@ class Finding:
     remedy: str = ""
 
 
-def examine() -> list[Finding]:
-    """All findings, in the order in which a start would meet the problems."""
+def examine(*, deep: bool = False) -> list[Finding]:
+    """All findings, in the order in which a start would meet the problems. ``deep``: servers are asked and models loaded too
+    (``footnote/doctor_deep.py``)."""
     findings = [check_python(), check_packages()]
     try:
         # Imported here: if pydantic-settings is missing, the checks above say so.
@@ -79,6 +80,10 @@ def examine() -> list[Finding]:
     findings += [check_threads(settings)]
     findings += check_browser(settings)
     findings += check_service(settings)
+    if deep:
+        from footnote.doctor_deep import examine_servers
+
+        findings += examine_servers(settings)
     return findings
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from typing import Annotated
 
 import typer
 from rich.table import Table
@@ -15,9 +16,14 @@ from footnote.terminal import clean, out, show, show_json
 STYLES = {Status.OK: "green", Status.WARN: "yellow", Status.MISSING: "bold red"}
 
 
-def doctor(as_json: JsonOption = False) -> None:
+def doctor(
+    deep: Annotated[
+        bool, typer.Option("--deep", help="Ask every server to do what Footnote will ask of it, and load the embedder.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
     """Show what would run where, and why; what is missing, and how to mend it. Fails if `serve` would."""
-    findings = examine()
+    findings = examine(deep=deep)
     blocked = any(finding.status is Status.MISSING for finding in findings)
     if as_json:
         show_json({"ready_to_serve": not blocked, "findings": [asdict(finding) for finding in findings]})
