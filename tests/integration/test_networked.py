@@ -13,7 +13,8 @@ from corpus.errors import StartupError, Unavailable
 from corpus.index_homes import LITE_WRITER_LOCK
 from corpus.jobs import Jobs, open_queue
 from corpus.model import Hit, IngestMode, JobState, SearchMode, UrlState
-from corpus.settings import AnswerSettings, IngestSettings, MilvusSettings, Settings
+from corpus.reindexing import Reindexer
+from corpus.settings import AnswerSettings, IndexSettings, IngestSettings, MilvusSettings, Settings
 from corpus.sources import JobSpec
 from corpus.token_vectors_postgres import alone, token_engine
 from corpus.verify import Verifier
@@ -84,6 +85,27 @@ async def test_what_the_server_has_lost_is_made_again_at_the_next_start(networke
     async with open_shelf(networked, fake_embedder) as shelf:
         assert shelf.corpus.rebuilt_chunks == max(held)
         assert urls(await shelf.search("lamp")) == ["https://a.example/lamp"]
+        assert (await verifier(shelf).verify()).differences == 0
+
+
+async def test_a_reindex_builds_a_second_collection_and_drops_the_first(networked: Settings, fake_embedder: FakeEmbedder) -> None:
+    smaller = IndexSettings(chunk_max_tokens=40, chunk_min_tokens=0)
+    async with open_shelf(networked, fake_embedder) as shelf:
+        await shelf.put("https://a.example/lamp", "# Lamp", *(f"The lamp of house {n} is lit at dusk. " * 6 for n in range(5)))
+        before = max(shelf.counts())
+        home = shelf.corpus.home
+        reindexer = Reindexer(database=shelf.database, home=home, settings=smaller, embedder=fake_embedder)
+        index = await reindexer.begin()
+        await reindexer.build(index)
+        await reindexer.check(index)
+        assert await reindexer.switch(index)
+        assert home.numbers() == {1, 2}
+        index.close()
+    async with open_shelf(networked, fake_embedder) as shelf:
+        assert shelf.corpus.home.numbers() == {2}
+        assert shelf.corpus.rebuilt_chunks == 0
+        assert max(shelf.counts()) > before
+        assert urls(await shelf.search("lamp"))[0] == "https://a.example/lamp"
         assert (await verifier(shelf).verify()).differences == 0
 
 
