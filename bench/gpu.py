@@ -3,7 +3,8 @@ memory and quality, for NF4 beside int8, bf16 and llama.cpp.
 
 ``python -m bench.gpu`` takes the built-in model's weights from their packages (a minute, to turn them into safetensors once),
 ``--weights DIR`` any other folder, ``--random 8b`` weights of that size without sense. No network. Each engine runs in a process
-of its own, so one that breaks costs its row and no more. What isn't installed is said.
+of its own, so one that breaks costs its row and no more. What isn't installed is said. ``--dry`` takes every step on the CPU
+with a few tokens: its figures mean nothing, but what is broken shows before a GPU waits for it.
 """
 
 from __future__ import annotations
@@ -42,10 +43,13 @@ WINDOW_TOKENS = 512
 CONTEXT_CHARS = 400
 ROW_TIMEOUT_S = 3600
 MARK = "figures: "
+DRY = {"device": "cpu", "askers": [1, 2], "tokens": 4, "prompt_tokens": 32, "windows": 1, "cases": 1}
 
 
 def main() -> int:
     arguments = _arguments()
+    if arguments.dry:
+        vars(arguments).update(DRY)
     if arguments.row:
         print(MARK + json.dumps(asyncio.run(measure(arguments))))
         return 0
@@ -103,6 +107,7 @@ def _in_a_process(row: str, weights: Path | None, arguments: argparse.Namespace)
     command = [sys.executable, "-m", "bench.gpu", "--row", row, "--weights", str(weights), "--device", arguments.device]
     command += ["--askers", *map(str, arguments.askers), "--tokens", str(arguments.tokens)]
     command += ["--prompt-tokens", str(arguments.prompt_tokens), "--windows", str(arguments.windows)]
+    command += ["--cases", str(arguments.cases)] if arguments.cases else []
     command += ["--questions", str(arguments.questions)] if arguments.questions else []
     command += ["--no-quality"] if arguments.no_quality or arguments.random else []
     try:
@@ -130,7 +135,7 @@ async def measure(arguments: argparse.Namespace) -> dict[str, Any]:
     figures["askers"] = {n: await _together(model, prompt, n, arguments.tokens) for n in arguments.askers}
     figures["peak_bytes"] = _peak_bytes()
     if not arguments.no_quality:
-        cases = _cases(arguments.questions)
+        cases = _cases(arguments.questions)[: arguments.cases]
         figures["answers"] = await _answers(model, cases)
         figures["cases"] = len(cases)
     await model.close()
@@ -297,6 +302,8 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--prompt-tokens", type=int, default=600, help="read for each (600)")
     parser.add_argument("--windows", type=int, default=16, help=f"of {WINDOW_TOKENS} tokens, for the perplexity (16)")
     parser.add_argument("--questions", type=Path, help="a JSON list of {question, passage, answers}")
+    parser.add_argument("--cases", type=int, help="only the first so many of the questions")
+    parser.add_argument("--dry", action="store_true", help="every step once, on the CPU: the figures mean nothing")
     parser.add_argument("--no-quality", action="store_true", help="speed and memory alone")
     parser.add_argument("--keep", type=Path, metavar="DIR", help="where to keep the weights that are made, for the next run")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures here")

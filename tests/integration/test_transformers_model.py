@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import json
 import shutil
@@ -16,6 +17,7 @@ from app.llm import transformers_loading
 from app.llm.base import Piece
 from app.llm.transformers_loading import CPU_BATCH_TOKENS, choose_device
 from app.llm.transformers_model import TransformersModel
+from bench.gpu import DRY, measure, table
 from corpus.errors import InvalidInput, ModelMissing, ModelTooLarge, StartupError, Unavailable
 from corpus.settings import LlmSettings
 from tests.tiny_model import ROUND, TEMPLATE, TURN_END, USER, save_tiny_model
@@ -269,3 +271,17 @@ def test_a_package_that_is_missing_is_named(tiny: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr(transformers_loading, "find_spec", lambda _: None)
     with pytest.raises(ModelMissing, match=r"accelerate and bitsandbytes.*footnote-rag\[gpu\]"):
         load(tiny, quantisation="nf4")
+
+
+async def test_the_bench_for_gpus_takes_every_step(tiny: Path) -> None:
+    """On a GPU it costs money to find out that it doesn't."""
+    arguments = argparse.Namespace(row="bf16", weights=tiny, no_quality=False, questions=None, **DRY)
+    figures = await measure(arguments)
+    assert {count: one["written"] for count, one in figures["askers"].items()} == {1: 4, 2: 8}
+    assert all(one["tokens_per_s"] > 0 and one["first_s"] > 0 for one in figures["askers"].values())
+    assert figures["perplexity"] > 1
+    assert (figures["cases"], figures["answers"]) == (1, 0.0)
+    assert figures["peak_bytes"] > 0
+    rows = [{"row": "bf16"} | figures, {"row": "nf4", "error": "not installed: bitsandbytes"}]
+    lines = table(rows, "a machine").splitlines()
+    assert len({line.count("|") for line in lines[2:]}) == 1
