@@ -188,6 +188,16 @@ async def test_the_services_own_words_are_in_the_questions_language(shelf: Shelf
 # What the model may not get away with
 
 
+async def test_what_is_true_of_the_page_but_not_of_the_question_is_no_answer(shelf: Shelf) -> None:
+    """The best quote is the answer then, which the model has passed over."""
+    await fill(shelf)
+    answer = await ask(shelf, BUILT)
+    assert answer.state is AnswerState.QUOTED
+    assert TALL in answer.text
+    beside = await ask(shelf, f"{TALL} The tower is not open on Mondays.")
+    assert beside.text.startswith(f"{TALL} [1]")
+
+
 @pytest.mark.parametrize(
     "lie",
     [
