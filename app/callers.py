@@ -13,6 +13,7 @@ from corpus.settings import ServerSettings
 OPEN_PATHS = frozenset({"/", "/healthz", "/readyz", "/openapi.json"})
 OPEN_PREFIXES = ("/web/",)
 METRICS_PATH = "/metrics"
+READINESS_PATH = "/readyz"
 # What proxies add: a request with one of these comes from elsewhere, though its connection may come from this machine.
 FORWARDING_HEADERS = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip")
 IPV6_SITE_BITS = 64  # what one household or machine has at least

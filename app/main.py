@@ -14,13 +14,14 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.routing import Route
 
-from app.callers import listens_on_loopback
+from app.callers import listens_on_loopback, needs_keys
 from app.companions import Companion
 from app.errors import BodyLimit, install_error_handlers
 from app.metrics import Metrics
 from app.routes import (
     ask,
     citations,
+    evaluations,
     feedback,
     health,
     ingest,
@@ -101,6 +102,7 @@ def create_app(
         openai,
         citations,
         feedback,
+        evaluations,
         search,
         ingest,
         jobs,
@@ -146,6 +148,9 @@ async def _run(
                 readiness.degraded.append("no API keys (server.api_keys is off): whoever reaches the service may use all of it")
             if service.model is None:
                 readiness.degraded.append("no language model: answers are quotes")
+            if needs_keys(settings.server):  # then /readyz tells strangers nothing, so it must stand here
+                for lack in readiness.degraded:
+                    log.warning("lacks: %s", lack)
             readiness.state = "ready"
             readiness.report("ready")
             readiness.settled.set()

@@ -461,3 +461,17 @@ def _place(chunk: Chunk) -> dict[str, Any]:
         "content_hash": chunk.content_hash,
         "fetched_at": chunk.fetched_at,
     }
+
+
+class EvaluationBody(BaseModel):
+    """``made_at``: as the report says it."""
+
+    id: str
+    kind: str
+    made_at: str
+    sets: list[str]
+    questions: int
+
+
+class EvaluationList(BaseModel):
+    evaluations: list[EvaluationBody]

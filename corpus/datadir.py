@@ -107,6 +107,11 @@ class DataDirectory:
         return self.path / "models"
 
     @property
+    def evaluations(self) -> Path:
+        """Where reports lie that the web page shows."""
+        return self.path / "evaluations"
+
+    @property
     def service_file(self) -> Path:
         return self.path / "service.json"
 

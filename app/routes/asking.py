@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncGenerator, Coroutine, Mapping, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from typing import Any, TypeVar
 
 from fastapi import Request
@@ -120,4 +120,12 @@ async def paced(source: AsyncGenerator[T], *, silence_s: float) -> AsyncGenerato
         finally:
             if following is not None and not following.done():
                 following.cancel()
-                await asyncio.wait([following])
+                await _settled(following)
+
+
+async def _settled(cancelled: asyncio.Future[Any]) -> None:
+    """Wait for a cancelled task, however often this one is cancelled meanwhile, as anyio's scopes do again and again: a
+    generator that still runs can't be closed."""
+    while not cancelled.done():
+        with suppress(asyncio.CancelledError):  # the first one goes on when this is over
+            await asyncio.wait([cancelled])

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Mapping
+from functools import partial
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.callers import FORWARDING_HEADERS, METRICS_PATH, Caller, is_open, needs_keys, site_of
+from app.callers import FORWARDING_HEADERS, METRICS_PATH, READINESS_PATH, Caller, is_open, needs_keys, site_of
 from app.errors import refusal
 from app.rate_limits import RateLimiter
+from app.routes.revocation import while_it_holds
 from app.state import Readiness
 from corpus.keys import PREFIX, Keys
 from corpus.settings import ServerSettings
@@ -35,12 +37,17 @@ class Gate:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         service = self._readiness.service
-        if scope["type"] != "http" or is_open(scope["path"]) or service is None:
-            # Without a service there is nothing to guard: whoever asks for it is told that it isn't ready.
+        if scope["type"] != "http":
             return await self._app(scope, receive, send)
         headers = Headers(scope=scope)
         needs_key = self._needs_keys or (self._server.api_keys == "auto" and any(name in headers for name in FORWARDING_HEADERS))
         address = _address(scope)
+        if scope["path"] == READINESS_PATH:
+            knows = not needs_key or (service is not None and await service.keys.find(_token(headers)) is not None)
+            scope.setdefault("state", {})["is_stranger"] = not knows
+        if is_open(scope["path"]) or service is None:
+            # Without a service there is nothing to guard: whoever asks for it is told that it isn't ready.
+            return await self._app(scope, receive, send)
         allowance = await self._by_address.count(address) if needs_key else None
         if allowance and allowance.is_exceeded:
             return await _too_many(scope, allowance.headers)(scope, receive, send)
@@ -58,8 +65,12 @@ class Gate:
             return await busy(scope, receive, send)
         scope.setdefault("state", {})["caller"] = caller
         self._running += 1
+        sending = _with_headers(send, allowance.headers) if allowance else send
         try:
-            await self._app(scope, receive, _with_headers(send, allowance.headers) if allowance else send)
+            if caller.key is None:
+                await self._app(scope, receive, sending)
+            else:
+                await while_it_holds(partial(service.keys.find, _token(headers)), self._app, scope, receive, sending)
         finally:
             self._running -= 1
 

@@ -11,9 +11,9 @@ from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING
 
 from starlette.requests import Request
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
-from app.state import ready_service
+from app.state import Readiness, ready_service
 from corpus.errors import Unavailable
 
 if TYPE_CHECKING:
@@ -34,7 +34,30 @@ class McpDoor:
             raise Unavailable("Footnote is stopping.")
         self._wanted.set()
         manager = await asyncio.shield(self._manager)
-        await manager.handle_request(scope, receive, send)
+        if scope["method"] != "GET":
+            return await manager.handle_request(scope, receive, send)
+        # A client that listens for what nobody asked about does so until it leaves: a stop must not wait for it.
+        readiness: Readiness = scope["app"].state.readiness
+        is_open = False
+
+        async def watched(message: Message) -> None:
+            nonlocal is_open
+            is_open = message["type"] == "http.response.start" or message.get("more_body", False)
+            await send(message)
+
+        listening = asyncio.ensure_future(manager.handle_request(scope, receive, watched))
+        stopping = asyncio.ensure_future(readiness.stopping.wait())
+        try:
+            await asyncio.wait([listening, stopping], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            stopping.cancel()
+            if not listening.done():
+                listening.cancel()
+                await asyncio.wait([listening])
+        if not listening.cancelled():
+            return listening.result()
+        if is_open:
+            await send({"type": "http.response.body", "body": b""})
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator[None]:

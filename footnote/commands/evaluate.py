@@ -6,14 +6,18 @@ import asyncio
 import json
 from collections.abc import Coroutine
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from corpus.errors import InvalidInput
 from footnote.commands.options import DEFAULT_COLLECTION, CollectionOption, UrlOption, chosen_url
 from footnote.connection import connect
 from footnote.files import check_writable, write_whole
 from footnote.terminal import out, show_json, show_note
+
+if TYPE_CHECKING:
+    from corpus.settings import Settings
 
 app = typer.Typer(help="Measure how good search and answers are.", no_args_is_help=True)
 
@@ -27,6 +31,9 @@ JsonFileOption = Annotated[
 ]
 HtmlFileOption = Annotated[
     Path | None, typer.Option("--html", metavar="FILE", show_default=False, help="Write a report to look at, in one file.")
+]
+PublishOption = Annotated[
+    bool, typer.Option("--publish", help="Also keep the figures in the data directory, for the web page of the service there.")
 ]
 SeedOption = Annotated[int, typer.Option("--seed", min=0, help="Of the resampling that intervals come from.")]
 
@@ -73,6 +80,7 @@ def retrieval(
     keep: KeepOption = None,
     json_file: JsonFileOption = None,
     html_file: HtmlFileOption = None,
+    publish: PublishOption = False,
     seed: SeedOption = 0,
     collection: CollectionOption = DEFAULT_COLLECTION,
     url: UrlOption = None,
@@ -111,6 +119,8 @@ def retrieval(
         datasets = [pooled(datasets)] if pool else datasets
         body = _run(evaluate_datasets(datasets, plan=plan, settings=settings, keep=keep, progress=Progress()), keep=keep)
     _show(body, json_file=json_file, html_file=html_file)
+    if publish:
+        _publish(body, settings)
 
 
 @app.command("answers")
@@ -134,6 +144,7 @@ def answers(
     keep: KeepOption = None,
     json_file: JsonFileOption = None,
     html_file: HtmlFileOption = None,
+    publish: PublishOption = False,
     seed: SeedOption = 0,
 ) -> None:
     """Measure answers: what is refused and should be, whether gold sentences are cited, whether confidence means what it says.
@@ -163,6 +174,8 @@ def answers(
         _write(json_file, json.dumps(body, ensure_ascii=False, indent=1))
     if html_file is not None:
         _write(html_file, page(body))
+    if publish:
+        _publish(body, settings)
 
 
 def _run(measuring: Coroutine[Any, Any, dict[str, Any]], *, keep: Path | None) -> dict[str, Any]:
@@ -187,6 +200,18 @@ def _show(body: dict[str, Any], *, json_file: Path | None, html_file: Path | Non
         from footnote.evaluation.retrieval_report import page
 
         _write(html_file, page(body))
+
+
+def _publish(body: dict[str, Any], settings: Settings) -> None:
+    from corpus.datadir import DataDirectory
+
+    folder = DataDirectory(settings.data_dir).evaluations
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as exc:
+        raise InvalidInput(f"{folder} can't be made: {exc.strerror}.") from exc
+    made = "".join(char for char in body["made_at"][:19] if char.isdigit())
+    _write(folder / f"{made}-{body['evaluation']}.json", json.dumps(body, ensure_ascii=False))
 
 
 def _check_writable(file: Path | None) -> None:

@@ -100,7 +100,8 @@ def _tell_stages(url: str, started: float) -> None:
                 told = readiness["stage"]
                 show(console, Text(f"{clean(told)}…", style="dim"), indent=2)
             time.sleep(POLL_S)
-    content = f"{readiness['pages']:,} pages, {readiness['chunks']:,} chunks"
-    show(console, Text.assemble(("Ready", "bold green"), f" in {time.monotonic() - started:.1f} s: {clean(url)} ({content})"))
+    # Where keys are needed, who asks without one isn't told how much there is.
+    content = "" if readiness["pages"] is None else f" ({readiness['pages']:,} pages, {readiness['chunks']:,} chunks)"
+    show(console, Text.assemble(("Ready", "bold green"), f" in {time.monotonic() - started:.1f} s: {clean(url)}{content}"))
     for lack in readiness["degraded"]:
         show(console, Text.assemble(("Note: ", "yellow"), clean(lack)))

@@ -112,6 +112,16 @@ def test_a_hostile_service_is_shown_as_text_too(visit: Visit) -> None:
     expect(visit.page.locator(".hits > li")).to_have_count(len(HOSTILE))
     check_links(visit)
     visit.check_fits()
+    visit.open("#/evaluations")
+    expect(visit.page.locator("main tbody tr")).to_have_count(len(HOSTILE))
+    visit.check_fits()
+    for report in ("r", "a"):
+        visit.open(f"#/evaluations/{report}")
+        expect(visit.page.locator("main .plot").first).to_be_visible()
+        visit.page.evaluate("document.querySelectorAll('main details').forEach(one => { one.open = true; })")
+        assert visit.page.locator(".cases li").count() > 0
+        check_links(visit)
+        visit.check_fits()
     for text in HOSTILE[::20]:  # and in the address itself
         visit.page.evaluate("text => { location.hash = '#/' + text; }", text)
         visit.page.evaluate("text => { location.hash = '#/pages/' + encodeURIComponent(text) + '?cite=' + text; }", text)
@@ -218,6 +228,37 @@ def forge(visit: Visit) -> None:
     spans = [{"id": str(n), "ordinal": n, "start": n * 7, "end": n * 7 + 9, "heading_path": []} for n in range(len(h))]
     detail = {**pages[0], "text": text, "chunk_spans": spans, "aliases": [{"url": t, "kind": t, "seen_at": TIME} for t in h]}
     visits = [{**outcome, "job_id": "1", "at": TIME, "reason": t, "message": t} for t in h]
+    estimate = {"mean": 0.5, "low": 0.4, "high": 0.6}
+    spent = {"p50": 3.0, "p95": 5.0}
+    made = {"made_at": TIME, "footnote": h[6], "machine": {"processor": h[7], "cores": 2}, "command": h[8], "default": h[0]}
+    judged = [{"id": t, "text": t, "relevant": {t: 1}, "found": {h[0]: {"measures": {"ndcg@10": 0.1}}}} for t in h]
+    configurations = [{"name": t, "title": t, "measures": {"ndcg@10": estimate}, "ms": spent} for t in h]
+    searched = {
+        "name": h[9],
+        "queries": 3,
+        "configurations": configurations,
+        "by_query": judged,
+        "texts": {h[0]: {"title": h[1]}},
+    }
+    retrieval = {"evaluation": "retrieval", **made, "sets": [searched]}
+    cases = [
+        {"question": t, "answerable": True, "state": t, "confidence": 0.5, "answer": t, "wanted": [t], "right": False} for t in h
+    ]
+    asked = {
+        "name": h[10],
+        "questions": 2,
+        "answerable": 1,
+        "states": {},
+        "refusal": {"precision": estimate, "recall": estimate, "wrongly_refused": 0, "wrongly_answered": 0},
+        "gold_sentence_cited": None,
+        "answer_said": None,
+        "citations": 1,
+        "citations_unresolved": 0,
+        "calibration": {"ece": 0.1, "bins": [{"n": 1, "confidence": 0.5, "answerable": 1.0}]},
+        "risk_coverage": [{"coverage": 1.0, "risk": 0.5}],
+        "cases": cases,
+    }
+    answered = {"evaluation": "answers", **made, "sets": [asked]}
     streamed = [("retrieval", {"hits": hits}), *(("token", {"text": t}) for t in h), ("done", answer)]
     bodies = {
         r"/v1/search$": {"hits": hits, "reranked": True, "timings_ms": answer["timings_ms"]},
@@ -226,6 +267,12 @@ def forge(visit: Visit) -> None:
         r"/v1/jobs/1$": job,
         r"/v1/jobs/1/urls": {"urls": outcomes, "next": None},
         r"/v1/sources\?": {"sources": sources, "next": None},
+        r"/v1/reindex$": {"state": "failed", "step": None, "done": 0, "total": 0, "error": h[5]},
+        r"/v1/evaluations$": {
+            "evaluations": [{"id": "r", "kind": t, "made_at": TIME, "sets": [t, t], "questions": 1} for t in h]
+        },
+        r"/v1/evaluations/r$": retrieval,
+        r"/v1/evaluations/a$": answered,
         r"/v1/pages\?": {"pages": pages, "next": None},
         r"/v1/pages/\w+$": detail,
         r"/v1/pages/\w+/log": {"url": h[0], "visits": visits, "next": None},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from urllib.parse import quote
@@ -13,6 +14,7 @@ from tests.acceptance.mortal import MortalService
 from tests.acceptance.scripted_model import ScriptedModel
 from tests.acceptance.sites import Served, serve
 from tests.acceptance.web_browser import CHROMIUM, Visit, visiting
+from tests.unit.evaluations import evaluation
 
 pytestmark = [
     pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here (Debian: apt-get install chromium)"),
@@ -352,8 +354,65 @@ def test_every_view_is_accessible(browser: Browser, stocked: MortalService, mode
             visit.check_accessible()
 
 
+def test_an_answer_is_judged_and_its_wrong_footnote_named(visit: Visit, stocked: MortalService, model: ScriptedModel) -> None:
+    page = visit.page
+    model.text = TOWER
+    visit.open()
+    turn = ask(visit, QUESTION)
+    expect(turn.locator(".state")).to_contain_text(re.compile(r"confidence \d+%"))
+    turn.get_by_role("button", name="Footnote 1").click()
+    turn.get_by_role("button", name="This footnote is wrong").click()
+    expect(turn.locator(".note")).to_be_hidden()
+    expect(turn.get_by_role("checkbox", name="Footnote 1")).to_be_checked()
+    expect(turn.get_by_role("checkbox", name="Footnote 1")).to_be_focused()
+    visit.check_accessible()
+    turn.get_by_label("Anything else?").fill("It is another lighthouse.")
+    assert visit.posted("/v1/feedback") == []
+    with page.expect_response("**/v1/feedback") as sent:
+        turn.get_by_role("button", name="Send").click()
+    assert sent.value.status == 201
+    expect(turn.locator(".judging")).to_have_text("Thank you.")
+    [kept] = stocked.get("/v1/feedback")["feedback"]
+    assert (kept["question"], kept["helpful"], kept["comment"]) == (QUESTION, False, "It is another lighthouse.")
+    assert [(one["number"], one["wrong"], one["quote"]) for one in kept["citations"]] == [(1, True, TOWER)]
+    assert kept["request_id"]
+    second = ask(visit, "Who left the lighthouse in 1974?")
+    second.get_by_role("button", name="Yes").click()
+    expect(second.locator(".judging")).to_have_text("Thank you.")
+    assert [one["helpful"] for one in stocked.get("/v1/feedback")["feedback"]] == [True, False]
+
+
+def test_evaluations_are_shown_with_their_plots(browser: Browser, stocked: MortalService) -> None:
+    folder = stocked.data_dir / "evaluations"
+    folder.mkdir()
+    body = evaluation(hostile="")
+    (folder / "one.json").write_text(json.dumps(body))
+    (folder / "odd.json").write_text(json.dumps({"evaluation": "answers", "sets": [{"name": "of another release"}]}))
+    try:
+        for width in (1280, 360):
+            with visiting(browser, stocked.url, viewport={"width": width, "height": 800}) as visit:
+                visit.open("#/evaluations")
+                expect(visit.page.locator("main tbody tr")).to_have_count(2)
+                visit.page.locator("main tbody a", has_text=re.compile("20")).first.click()
+                plot = visit.page.locator(".plot")
+                expect(plot.locator(".point.default")).to_contain_text("maxsim")
+                default = body["sets"][0]["configurations"][1]["measures"]["ndcg@10"]["mean"]
+                expect(visit.page.locator("main table").first).to_contain_text(f"{default:.3f}")
+                visit.check_accessible()
+                visit.check_fits()
+                visit.open("#/evaluations/odd")
+                expect(visit.page.locator("main")).to_contain_text("made by another release")
+                visit.open("#/evaluations/none-such")
+                expect(visit.page.get_by_role("alert")).to_contain_text("There is no evaluation")
+    finally:
+        for path in folder.iterdir():
+            path.unlink()
+        folder.rmdir()
+
+
 def test_a_service_that_wants_a_key_is_given_one(browser: Browser, stocked: MortalService) -> None:
     key = stocked.post("/v1/keys", {"name": "browser", "scopes": ["query"]})["key"]
+    admin = stocked.post("/v1/keys", {"name": "admin", "scopes": ["admin"]})["key"]
     # What comes through a proxy comes from elsewhere, and needs a key.
     with visiting(browser, stocked.url, extra_http_headers={"X-Forwarded-For": "203.0.113.9"}) as visit:
         dialog = visit.page.get_by_role("dialog")
@@ -363,8 +422,16 @@ def test_a_service_that_wants_a_key_is_given_one(browser: Browser, stocked: Mort
         expect(dialog).to_contain_text("wrong, has expired or was revoked")
         dialog.get_by_label("API key").fill(key)
         dialog.get_by_role("button", name="Sign in").click()
-        expect(visit.page.get_by_role("alert").first).to_contain_text("scope ingest")  # which this key hasn't
+        expect(visit.page.locator(".lack")).to_contain_text("scope ingest")  # which this key hasn't
         expect(dialog).to_have_count(0)
+        expect(visit.page.get_by_role("alert")).to_have_count(0)
+        expect(visit.page.get_by_label("Addresses, one a line")).to_have_count(0)  # nothing is offered that would be refused
+        visit.open("#/evaluations")
+        expect(visit.page.locator(".lack")).to_contain_text("scope admin")
+        visit.page.get_by_role("button", name="Use another key").click()
+        dialog.get_by_label("API key").fill(admin)
+        dialog.get_by_role("button", name="Sign in").click()
+        expect(visit.page.locator("main")).to_contain_text("None yet")
         visit.open("#/pages")
         expect(visit.page.locator(".page-list li")).to_have_count(len(PAGES))
         assert key not in visit.page.evaluate("Object.values(localStorage).join()")

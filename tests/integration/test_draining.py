@@ -200,3 +200,21 @@ async def test_until_then_it_is_the_model_and_leaving_early_frees_the_slot() -> 
     assert stoppable.facts == model.facts
     await stoppable.close()
     assert model.closed
+
+
+def test_a_client_of_mcp_that_only_listens_holds_nobody_up(
+    tmp_path: Path, model: FakeModel, fake_embedder: FakeEmbedder, empty_queue: Path
+) -> None:
+    accept = {"accept": "application/json, text/event-stream"}
+    with embedded(tmp_path, model, fake_embedder, empty_queue, grace_s=60) as (service, thread):
+        call = {"jsonrpc": "2.0", "id": 1, "method": "tools/list"}
+        assert service.http.post("/mcp", json=call, headers=accept).status_code == 200
+        left = service.embedded
+        assert left is not None
+        with service.http.stream("GET", "/mcp", headers=accept) as response:
+            listens = response.status_code == 200
+            service.stop()
+            list(response.iter_raw())
+        thread.join(timeout=20)  # of a grace of 60
+        assert not thread.is_alive()
+    assert listens

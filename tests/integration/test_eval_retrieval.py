@@ -199,9 +199,8 @@ def test_the_command_writes_table_json_and_report(tmp_path: Path, monkeypatch: p
     monkeypatch.setenv("FOOTNOTE_DATA_DIR", str(tmp_path / "mine"))
     folder = write_set(tmp_path / "harbour")
     json_file, html_file = tmp_path / "found.json", tmp_path / "found.html"
-    done = run(
-        str(folder), "--limit-queries", "3", "--configurations", "bm25,maxsim", "--json", str(json_file), "--html", str(html_file)
-    )
+    files = ("--json", str(json_file), "--html", str(html_file), "--publish")
+    done = run(str(folder), "--limit-queries", "3", "--configurations", "bm25,maxsim", *files)
     assert done.exit_code == 0, done.output
     assert "harbour: 3 questions, 8 documents" in done.stdout
     assert "nDCG@10\t95%\tbeside maxsim" in done.stdout
@@ -210,6 +209,9 @@ def test_the_command_writes_table_json_and_report(tmp_path: Path, monkeypatch: p
     assert body["settings"]["search"]["rerank_candidates"] == 50
     assert body["sets"][0]["index"]["stamp"]["embedder"]["name"] == "bag-of-words"
     assert html_file.read_text().startswith("<!doctype html>")
+    [published] = (tmp_path / "mine" / "evaluations").iterdir()
+    assert json.loads(published.read_text()) == body
+    assert published.name in done.stderr.replace("\n", "")
     assert not (tmp_path / "mine" / "footnote.sqlite").exists()
 
 

@@ -24,7 +24,7 @@ from app.main import create_app
 from app.rate_limits import RateLimiter
 from app.state import Readiness
 from corpus.database import Database, JobRow, UrlRow, sqlite_url, utc_now
-from corpus.errors import InvalidInput, NotFound, StartupError
+from corpus.errors import InvalidInput, NotFound, StartupError, Unavailable
 from corpus.keys import Keys, Scope
 from corpus.settings import Settings
 from footnote.cli import app as command_line
@@ -193,6 +193,8 @@ NEEDED = {
     "POST /v1/collections": "ingest",
     "DELETE /v1/collections/name": "admin",
     "/metrics": "admin",
+    "/v1/evaluations": "admin",
+    "/v1/evaluations/evaluation_id": "admin",
     "POST /v1/feedback": "query",
     "/v1/verify": "admin",
     "/v1/reindex": "admin",
@@ -552,3 +554,97 @@ def test_with_postgresql_the_keys_are_there(postgres: PostgresServer, tmp_path: 
     assert made.exit_code == 0, made.stderr
     asyncio.run(check_exposure(settings))
     assert not (tmp_path / "footnote.sqlite").exists()
+
+
+# What strangers are told, and what becomes of a stream whose key is gone
+
+
+def test_a_stranger_learns_whether_it_is_ready_and_no_more(api: Running, admin: httpx2.Client) -> None:
+    for headers in ({}, bearer("fn_wrong"), bearer("fn_" + "a" * 8 + "_" + "b" * 52)):
+        told = api.http.get("/readyz", headers=headers)
+        body = told.json()
+        assert (told.status_code, body.pop("state"), body.pop("stage")) == (200, "ready", "ready")
+        assert {name: value for name, value in body.items() if value} == {"version": body["version"]}
+    for token in (make(api, Scope.QUERY), make(api, Scope.ADMIN)):
+        body = api.http.get("/readyz", headers=bearer(token)).json()
+        assert (body["embedder"], body["model"]["name"], body["pages"] > 1) == ("bag-of-words", "scripted", True)
+
+
+def test_what_a_failed_start_stumbled_over_is_not_for_strangers(settings: Settings) -> None:
+    async def ask(api_keys: str) -> dict[str, Any]:
+        readiness = Readiness(state="failed", stage="no such folder: /home/somebody", degraded=["a lack"])
+        app = create_app(server_of(settings, api_keys=api_keys), readiness=readiness)
+        async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://127.0.0.1") as http:
+            response = await http.get("/readyz")
+        assert response.status_code == 503
+        return dict(response.json())
+
+    assert "somebody" in asyncio.run(ask("auto"))["stage"]
+    told = asyncio.run(ask("required"))
+    assert (told["state"], told["stage"], told["degraded"]) == ("failed", "failed", [])
+
+
+@pytest.mark.parametrize("path", ["/v1/ask", "job"])
+def test_a_stream_ends_with_its_key(api: Running, admin: httpx2.Client, path: str) -> None:
+    hanging = FakeModel("One", hangs=True)
+    key, token = api.inside(api.service.keys.create(name="short", scopes=[Scope.QUERY, Scope.INGEST]))
+    job = admin.post("/v1/ingest", json={"urls": ["https://red.example/"], "collection": "red"}).json()["job_id"]
+    question = {"question": "How tall is the red tower?", "collection": "red", "stream": True}
+    request = ("POST", path, question) if path == "/v1/ask" else ("GET", f"/v1/jobs/{job}/events", None)
+    with (
+        patch("app.routes.revocation.LOOK_EVERY_S", 0.05),
+        patch.object(api.service.answerer, "_model", hanging),
+        api.http.stream(request[0], request[1], json=request[2], headers=bearer(token)) as response,
+    ):
+        lines = response.iter_lines()
+        assert next(lines).startswith("event: ")
+        assert admin.delete(f"/v1/keys/{key.id}").status_code == 200
+        rest = list(lines)
+    assert rest[-3] == "event: error"
+    problem = json.loads(rest[-2].removeprefix("data: "))
+    assert (problem["code"], problem["status"]) == ("unauthorized", 401)
+    until(lambda: hanging.running == 0)  # and nobody waits for what nobody may read
+    admin.post(f"/v1/jobs/{job}/cancel")
+
+
+def test_an_answer_that_is_not_there_yet_is_refused_with_its_key_gone(api: Running, admin: httpx2.Client) -> None:
+    hanging = FakeModel("One", hangs=True)
+    key, token = api.inside(api.service.keys.create(name="short", scopes=[Scope.QUERY]))
+
+    async def ask() -> httpx2.Response:
+        async with httpx2.AsyncClient(base_url=api.url, timeout=30) as http:
+            asking = asyncio.create_task(
+                http.post("/v1/ask", json={"question": "How tall is the red tower?", "collection": "red"}, headers=bearer(token))
+            )
+            await asyncio.to_thread(until, lambda: hanging.running)
+            await api.service.keys.revoke(key.id)
+            return await asking
+
+    with patch("app.routes.revocation.LOOK_EVERY_S", 0.05), patch.object(api.service.answerer, "_model", hanging):
+        refused = api.inside(ask())
+    assert (refused.status_code, refused.json()["code"]) == (401, "unauthorized")
+    until(lambda: hanging.running == 0)
+
+
+def test_a_database_that_is_away_for_a_while_ends_no_stream(api: Running) -> None:
+    slow = FakeModel(RED, pause_s=0.05)
+    looks = 0
+
+    async def away(keys: Keys, token: str) -> Any:
+        nonlocal looks
+        looks += 1
+        if looks > 1:
+            raise Unavailable("The database is away.")
+        return await find(keys, token)
+
+    find = Keys.find
+    question = {"question": "How tall is the red tower?", "collection": "red", "stream": True}
+    token = make(api, Scope.QUERY)
+    with (
+        patch.object(Keys, "find", away),
+        patch("app.routes.revocation.LOOK_EVERY_S", 0.02),
+        patch.object(api.service.answerer, "_model", slow),
+    ):
+        answer = api.http.post("/v1/ask", json=question, headers=bearer(token)).text
+    assert "event: done" in answer
+    assert looks > 2

@@ -84,8 +84,10 @@ async function json(method, path, options) {
   return response.status === 204 ? null : response.json();
 }
 
-async function* stream(method, path, options) {
+/** `told`: called with the id by which the service's log knows the request. */
+async function* stream(method, path, { told = () => {}, ...options }) {
   const response = await request(method, path, { ...options, accept: "text/event-stream" });
+  told(response.headers.get("X-Request-Id"));
   for await (const { event, data } of serverEvents(response)) {
     if (event === "error") throw new Problem(data);
     yield { event, data };
@@ -94,11 +96,14 @@ async function* stream(method, path, options) {
 
 export const api = {
   readiness: async (signal) => {
-    const response = await fetch(address("readyz"), { signal, cache: "no-store" });
+    const key = sessionStorage.getItem(KEY);
+    const headers = key ? { Authorization: `Bearer ${key}` } : {}; // strangers are told the state alone
+    const response = await fetch(address("readyz"), { signal, headers, cache: "no-store" });
     return response.json(); // 503 while it starts, with the same body
   },
   collections: (signal) => json("GET", "v1/collections", { signal }),
-  ask: (body, signal) => stream("POST", "v1/ask", { body: { ...body, stream: true }, signal }),
+  ask: (body, signal, told) => stream("POST", "v1/ask", { body: { ...body, stream: true }, signal, told }),
+  judge: (body) => json("POST", "v1/feedback", { body }),
   search: (body, signal) => json("POST", "v1/search", { body, signal }),
   checkCitations: (citations, signal) => json("POST", "v1/citations/check", { body: { citations }, signal }),
   ingest: (body) => json("POST", "v1/ingest", { body }),
@@ -113,6 +118,9 @@ export const api = {
   runSource: (id) => json("POST", `v1/sources/${encodeURIComponent(id)}/run`, {}),
   scheduleSource: (id, every) => json("PUT", `v1/sources/${encodeURIComponent(id)}/schedule`, { body: { every } }),
   deleteSource: (id, pages) => json("DELETE", `v1/sources/${encodeURIComponent(id)}`, { query: { pages } }),
+  reindex: (signal) => json("GET", "v1/reindex", { signal }),
+  evaluations: (signal) => json("GET", "v1/evaluations", { signal }),
+  evaluation: (id, signal) => json("GET", `v1/evaluations/${encodeURIComponent(id)}`, { signal }),
   pages: (query, signal) => json("GET", "v1/pages", { query, signal }),
   page: (id, signal) => json("GET", `v1/pages/${encodeURIComponent(id)}`, { signal }),
   pageLog: (id, signal) => json("GET", `v1/pages/${encodeURIComponent(id)}/log`, { query: { limit: 20 }, signal }),

@@ -5,6 +5,7 @@ import { askKey } from "./components/dialog.js";
 import { startRouter } from "./router.js";
 import { chosenTheme, chooseTheme } from "./store.js";
 import { askView } from "./views/ask.js";
+import { evaluationsView } from "./views/evaluations.js";
 import { inspectView } from "./views/inspect.js";
 import { pagesView } from "./views/pages.js";
 import { sourcesView } from "./views/sources.js";
@@ -55,5 +56,6 @@ startRouter({
     sources: sourcesView(),
     pages: pagesView(),
     inspect: inspectView(),
+    evaluations: evaluationsView(),
   },
 });

@@ -1,18 +1,19 @@
 // Footnotes: the marker in the text, what it opens, and the notes below the rule.
 
 import { slice } from "../codepoints.js";
-import { freshId, h } from "../dom.js";
+import { button, freshId, h } from "../dom.js";
 import { dateTime, plain } from "../format.js";
 import { outLink, shownUrl, viewLink } from "../links.js";
 import { attachPopover } from "./popover.js";
 
 const AROUND = 160; // code points shown on each side of a quote
 
-/** The superscript number. `passages`: the chunks that the answer was made from, for the quote's surroundings. */
-export function marker(citation, passages) {
+/** The superscript number. `passages`: the chunks that the answer was made from, for the quote's surroundings. `object`: called
+    by who finds the footnote wrong. */
+export function marker(citation, passages, object) {
   const opener = h("button", { type: "button", class: "marker", "aria-label": `Footnote ${citation.number}: show the quote` },
     String(citation.number));
-  attachPopover(opener, () => notePopover(citation, passages));
+  attachPopover(opener, () => notePopover(citation, passages, object));
   return h("sup", { class: "footnote" }, opener);
 }
 
@@ -28,10 +29,10 @@ export function noteList(citations) {
         h("span", { class: "ways" }, ways(citation))))));
 }
 
-function notePopover(citation, passages) {
+function notePopover(citation, passages, object) {
   const name = freshId("note");
   const { before, after } = surroundings(citation, passages);
-  return h("div", { class: "note", role: "dialog", "aria-labelledby": name },
+  const note = h("div", { class: "note", role: "dialog", "aria-labelledby": name },
     h("p", { class: "note-place", id: name }, h("span", { class: "number" }, String(citation.number)), place(citation)),
     h("blockquote", { dir: "auto" },
       before && h("span", { class: "context" }, `…${before}`),
@@ -39,7 +40,9 @@ function notePopover(citation, passages) {
       after && h("span", { class: "context" }, `${after}…`)),
     h("p", { class: "note-foot" },
       h("span", { class: "ways" }, ways(citation)),
-      h("span", { class: "fetched" }, `as of ${dateTime(citation.fetched_at)}`)));
+      h("span", { class: "fetched" }, `as of ${dateTime(citation.fetched_at)}`)),
+    button("This footnote is wrong", () => { note.hidePopover(); object(); }, { class: "quiet objection" }));
+  return note;
 }
 
 /** The text of the chunk on both sides of the quote; empty where the chunk isn't at hand. */

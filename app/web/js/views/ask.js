@@ -38,7 +38,7 @@ class Ask {
     this.clear = button("New conversation", () => this.restart(), { class: "quiet" });
     this.prefix = h("input", { type: "url", placeholder: "https://docs.example.com/guide/", autocomplete: "off" });
     this.element = h("section", { class: "ask" }, this.welcome, this.thread, this.form());
-    for (const turn of this.turns) this.thread.append(new Turn(turn.question).finished(turn.answer, turn.passages).element);
+    for (const turn of this.turns) this.thread.append(restored(turn));
     this.arrange();
     this.tellPages();
   }
@@ -90,18 +90,18 @@ class Ask {
     const question = this.input.value.trim();
     if (!question || this.running) return;
     this.input.value = "";
-    const turn = new Turn(question);
+    const turn = new Turn(question, chosenCollection());
     this.thread.append(turn.element);
     this.running = new AbortController();
     this.arrange();
     if (turn.element.previousSibling) turn.element.scrollIntoView({ block: "start" });
     const prefix = this.prefix.value.trim();
     const history = this.turns.slice(-MAX_HISTORY).map((earlier) => earlier.question);
-    const body = { question, history, collection: chosenCollection(), filters: prefix ? { url_prefix: prefix } : {} };
-    const answer = await turn.answered(api.ask(body, this.running.signal), () => this.again(turn));
+    const body = { question, history, collection: turn.collection, filters: prefix ? { url_prefix: prefix } : {} };
+    const answer = await turn.answered(api.ask(body, this.running.signal, (id) => { turn.requestId = id; }), () => this.again(turn));
     this.running = null;
     if (answer) {
-      this.turns.push({ question, answer, passages: turn.passages });
+      this.turns.push({ question, answer, passages: turn.passages, collection: turn.collection, requestId: turn.requestId });
       saveThread(this.turns);
     }
     this.arrange();
@@ -133,4 +133,11 @@ class Ask {
     this.submit.hidden = Boolean(this.running);
     this.clear.hidden = isEmpty || Boolean(this.running);
   }
+}
+
+/** A turn of the conversation as it was before the page was loaded anew. */
+function restored({ question, answer, passages, collection, requestId }) {
+  const turn = new Turn(question, collection ?? "default");
+  turn.requestId = requestId ?? null;
+  return turn.finished(answer, passages).element;
 }

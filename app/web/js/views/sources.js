@@ -3,10 +3,13 @@
 import { api } from "../api.js";
 import { say } from "../components/announce.js";
 import { isFinal, JobCard } from "../components/job_card.js";
+import { isLack, lackNote } from "../components/lack.js";
 import { problemBox } from "../components/problem.js";
 import { h, show } from "../dom.js";
 import { dateTime } from "../format.js";
+import { viewLink } from "../links.js";
 import { addPages } from "./add_pages.js";
+import { reindexing } from "./reindexing.js";
 import { sourceItem } from "./source_item.js";
 
 const RECENT_JOBS = 30;
@@ -26,13 +29,26 @@ class SourcesView {
     this.atWork = h("section", { "aria-labelledby": "at-work", hidden: true }, h("h2", { id: "at-work" }, "Jobs"));
     this.list = h("div", {}, h("p", { class: "progress" }, "Reading…"));
     this.earlier = h("div", {});
-    this.element = h("section", { class: "sources" },
-      h("h1", { tabindex: "-1" }, "Sources"),
-      addPages({ signal, onStarted: (jobId) => this.started(jobId) }),
+    this.heading = h("h1", { tabindex: "-1" }, "Sources");
+    this.element = h("section", { class: "sources" });
+    this.arrange();
+    this.load();
+  }
+
+  arrange() {
+    show(this.element, this.heading,
+      reindexing(this.signal),
+      addPages({ signal: this.signal, onStarted: (jobId) => this.started(jobId) }),
       this.atWork,
       h("section", { "aria-labelledby": "known" }, h("h2", { id: "known" }, "What is indexed"), this.list),
       this.earlier);
-    this.load();
+  }
+
+  /** The key isn't for this: said once, in the place of everything that it couldn't do. */
+  lacking() {
+    const again = () => { this.arrange(); this.load(); };
+    show(this.element, this.heading, lackNote("see or change what is indexed", "ingest", again),
+      h("p", {}, viewLink("pages", {}, {}, "The pages themselves"), " can be read with it."));
   }
 
   async load() {
@@ -47,7 +63,9 @@ class SourcesView {
         : h("p", {}, "Nothing yet. Add a page, a sitemap or a whole site above."));
       this.tellEarlier(jobs.filter((job) => isFinal(job) && !job.spec.dry_run && !this.shown.has(job.id)));
     } catch (error) {
-      if (error.name !== "AbortError") show(this.list, problemBox(error, () => this.load()));
+      if (error.name === "AbortError") return;
+      if (isLack(error)) this.lacking();
+      else show(this.list, problemBox(error, () => this.load()));
     }
   }
 

@@ -2,13 +2,12 @@
 
 import { say } from "../components/announce.js";
 import { marker, noteList } from "../components/footnotes.js";
+import { Judging } from "../components/judging.js";
 import { problemBox } from "../components/problem.js";
 import { waterfall } from "../components/waterfall.js";
 import { button, freshId, h, show } from "../dom.js";
 import { count, milliseconds } from "../format.js";
 import { outLink, shownUrl, viewLink } from "../links.js";
-import { chosenCollection } from "../store.js";
-
 const STATES = {
   grounded: ["Grounded", "The model's words; each sentence is supported by a quote."],
   quoted: ["Quoted", "The pages' own words, not the model's."],
@@ -16,8 +15,11 @@ const STATES = {
 };
 
 export class Turn {
-  constructor(question) {
+  /** `collection`: the one that is asked. */
+  constructor(question, collection) {
     this.question = question;
+    this.collection = collection;
+    this.requestId = null;
     this.passages = [];
     const heading = h("h2", { id: freshId("question"), dir: "auto" }, question);
     this.body = h("div", { class: "answer" });
@@ -67,15 +69,18 @@ export class Turn {
   finished(answer, passages) {
     this.passages = passages ?? [];
     const [word, meaning] = STATES[answer.state] ?? [answer.state, ""];
+    const asked = { question: this.question, collection: this.collection, requestId: this.requestId };
+    this.judging = new Judging(answer, asked);
     show(this.body,
       h("p", { class: `state state-${answer.state in STATES ? answer.state : "other"}` },
-        h("strong", {}, word), h("span", { class: "meaning" }, meaning)),
+        h("strong", {}, word), h("span", { class: "meaning" }, meaning), sureness(answer)),
       answer.rewritten_question && h("p", { class: "remark" }, "Understood as: ", h("bdi", {}, answer.rewritten_question)),
       this.statements(answer),
       answer.notes.map((note) => h("p", { class: "remark" }, note)),
       answer.nearest.length > 0 && nearest(answer.nearest),
       answer.citations.length > 0 && noteList(answer.citations),
-      this.actions(answer));
+      this.actions(answer),
+      this.judging.element);
     return this;
   }
 
@@ -83,7 +88,8 @@ export class Turn {
     const cited = new Map(answer.citations.map((citation) => [citation.number, citation]));
     const marked = ({ text, citations }) => [
       h("bdi", {}, text),
-      citations.filter((number) => cited.has(number)).map((number) => marker(cited.get(number), this.passages)),
+      citations.filter((number) => cited.has(number)).map((number) =>
+        marker(cited.get(number), this.passages, () => this.judging.askMore(number))),
     ];
     if (!answer.statements.length) return h("p", { class: "says", dir: "auto" }, answer.answer);
     if (answer.state === "quoted") {
@@ -97,12 +103,18 @@ export class Turn {
     const total = answer.timings_ms.total;
     return h("div", { class: "turn-foot" },
       answer.state !== "abstained" && button("Copy with footnotes", () => copy(asText(this.question, answer)), { class: "quiet" }),
-      viewLink("inspect", { q: answer.rewritten_question ?? this.question, collection: chosenCollection() }, {}, "Why these results?"),
+      viewLink("inspect", { q: answer.rewritten_question ?? this.question, collection: this.collection }, {}, "Why these results?"),
       h("details", {},
         h("summary", {}, total === undefined ? "Time" : `Took ${milliseconds(total)}`),
         waterfall(answer.timings_ms),
         answer.model && h("p", { class: "hint" }, "Model: ", h("bdi", {}, answer.model))));
   }
+}
+
+/** How sure the service is that the pages answer, which decided between answering and not. */
+function sureness({ confidence }) {
+  if (!Number.isFinite(confidence)) return null;
+  return h("span", { class: "sureness", title: "How likely it is that the pages answer the question" }, `confidence ${Math.round(confidence * 100)}%`);
 }
 
 function nearest(pages) {
