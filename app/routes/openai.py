@@ -49,7 +49,7 @@ router = APIRouter(prefix="/v1", tags=["openai"])
 KEEP_ALIVE_S = 10.0
 REFUSED_WITHIN_S = 2.0  # so long an answer may be refused by a status that clients know to retry
 DONE = b"data: [DONE]\n\n"
-_REFUSALS: dict[int | str, dict[str, Any]] = {status: {"model": ErrorBody} for status in (400, 401, 403, 404, 429, 503)}
+_REFUSALS: dict[int | str, dict[str, Any]] = {status: {"model": ErrorBody} for status in (400, 401, 403, 404, 413, 429, 503)}
 
 
 @router.post(

@@ -22,4 +22,7 @@ _WORDS = {
 
 
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    return {s: {"description": _WORDS[s], "model": Problem, "content": {PROBLEM: {}}} for s in (400, 401, 403, *statuses, 429)}
+    return {
+        s: {"description": _WORDS[s], "model": Problem, "content": {PROBLEM: {}}}
+        for s in sorted({400, 401, 403, 413, 429, *statuses})
+    }
