@@ -105,6 +105,7 @@ class ServerIndexes:
     def __init__(self, *, settings: MilvusSettings, owner: str, directory: DataDirectory, database_url: str) -> None:
         """``database_url`` as SQLAlchemy writes it."""
         self._server = MilvusServer(settings)
+        self._timeout_s = settings.timeout_s
         self._beginning = f"{settings.collection_prefix}_{owner}_"
         self._directory = directory
         self._tokens: Engine | None = token_engine(database_url) if database_url.startswith("postgresql") else None
@@ -149,13 +150,13 @@ class ServerIndexes:
         return SqliteTokenStore(path=files.tokens)
 
     def numbers(self) -> set[int]:
-        names = self._server.call(lambda client: client.list_collections())
+        names = self._server.call(lambda client: client.list_collections(timeout=self._timeout_s))
         ends = [name.removeprefix(self._beginning) for name in names if name.startswith(self._beginning)]
         numbers = {int(end) for end in ends if end.isdecimal()}
         return numbers | (token_tables(self._tokens) if self._tokens is not None else self._directory.index_numbers())
 
     def remove(self, number: int) -> None:
-        self._server.call(lambda client: client.drop_collection(self._name(number)))
+        self._server.call(lambda client: client.drop_collection(self._name(number), timeout=self._timeout_s))
         if self._tokens is not None:
             drop_tokens(self._tokens, number)
         else:

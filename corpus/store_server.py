@@ -216,7 +216,7 @@ class ServerCollection:
         if not client.has_collection(self.name, timeout=self._timeout_s):
             schema = self._schema(client, dimension)
             client.create_collection(self.name, schema=schema, consistency_level="Strong", timeout=self._timeout_s)
-        there = set(client.list_indexes(self.name))
+        there = set(client.list_indexes(self.name, timeout=self._timeout_s))
         index = client.prepare_index_params()
         if "vector" not in there:
             kind = "FLAT" if self._server.is_lite else self._settings.index_type
