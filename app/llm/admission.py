@@ -84,7 +84,8 @@ class Admission:
         if len(greediest.waiting) <= own + 1:
             raise Overloaded(refusal, retry_after_s=RETRY_AFTER_S)
         _, last = greediest.waiting.pop()
-        last.set_exception(Overloaded(refusal, retry_after_s=RETRY_AFTER_S))
+        if not last.done():  # else it has given up, and is about to hear of it
+            last.set_exception(Overloaded(refusal, retry_after_s=RETRY_AFTER_S))
 
     def _serve(self) -> None:
         """Give free slots to whom they belong next, and forget who neither waits nor is answered."""

@@ -128,6 +128,17 @@ async def test_one_who_gives_up_as_the_turn_comes_gives_the_slot_back() -> None:
     assert (hall.admission.running, hall.admission.waiting) == (0, 0)
 
 
+async def test_room_is_made_where_the_last_has_just_given_up() -> None:
+    hall = Hall(slots=1, queue_limit=2)
+    tasks = await hall.comes("greedy", "greedy", "greedy")
+    modest = asyncio.create_task(hall._ask("modest"))
+    tasks[-1].cancel()  # it hears of it after the modest one has come
+    await settled()
+    await hall.all_leave()
+    await modest
+    assert hall.served == ["greedy", "modest", "greedy"]
+
+
 async def test_nothing_is_remembered_of_those_who_left() -> None:
     hall = Hall(slots=1, queue_limit=3)
     for number in range(5):
