@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from opentelemetry.sdk import environment_variables
 
 from corpus.settings import Settings
 from tests.acceptance.documented import CHECKOUT, Block, blocks
@@ -124,6 +125,8 @@ def check_setting(assignment: str) -> None:
     """That a documented environment variable is a setting, and takes the value."""
     name, _, value = assignment.partition("=")
     if name in ("FOOTNOTE_URL", "FOOTNOTE_API_KEY", "FOOTNOTE_CONFIG", "FOOTNOTE_SECRETS_DIR"):
+        return
+    if hasattr(environment_variables, name):  # OpenTelemetry's own
         return
     section, _, field = name.removeprefix("FOOTNOTE_").lower().partition("__")
     Settings.model_validate({section: {field: value.strip("'\"")}} if field else {section: value})
