@@ -16,7 +16,9 @@ from functools import lru_cache
 
 import tantivy
 
-ANALYSIS_VERSION = 2  # 1 stemmed everything as English; an index of another version is made anew when it is opened
+# 1 stemmed everything as English. Files of another version are emptied when they are opened, and made anew; on an index server
+# `footnote reindex --anyway` does so, and the release notes must say it.
+ANALYSIS_VERSION = 2
 MAX_TERM_CHARS = 64
 MAX_QUERY_TOKENS = 1_000  # of a pasted page; far more than the terms that are used
 DEFAULT_LANGUAGE = "en"  # of pages too short to tell
