@@ -345,7 +345,7 @@ class AnswerSettings(Section):
     context_chunks: int = Field(5, ge=1, le=50, description="Chunks whose sentences may serve as evidence.")
     context_budget_tokens: int = Field(600, ge=64, description="Most prompt tokens spent on passages.")
     abstain_below: float = Field(
-        0.75, ge=0, le=1, description="Confidence under which the pages are taken not to answer: higher abstains more often."
+        0.7, ge=0, le=1, description="Confidence under which the pages are taken not to answer: higher abstains more often."
     )
     support_at_least: float = Field(0.9, ge=0, le=1, description="Support under which a generated sentence is removed.")
     max_quotes: int = Field(2, ge=1, le=10, description="Most quotes in a `quoted` answer.")
