@@ -15,9 +15,10 @@ from typing import Any
 
 from sqlalchemy import Connection, Select, delete, insert, select
 
-from corpus.database import CollectionRow, Database, FeedbackRow, GenerationRow, PageRow, utc_now
+from corpus.database import Database, utc_now
 from corpus.errors import NotFound
 from corpus.grants import EVERYTHING, Grants
+from corpus.tables import CollectionRow, FeedbackRow, GenerationRow, PageRow
 
 MAX_COMMENT_CHARS = 2_000
 MAX_CITATIONS = 50

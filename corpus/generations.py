@@ -20,13 +20,14 @@ from sqlalchemy import Connection, Select, delete, exists, func, insert, select,
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from corpus.database import ChunkRow, Database, FactRow, GenerationRow, PageRow, utc_now
+from corpus.database import Database, utc_now
 from corpus.embedding import Embedder, Embedding
 from corpus.errors import StorageFull, TransientError, Unavailable
 from corpus.model import ChunkSpan, PageText, chunk_id, page_id
 from corpus.processes import living
 from corpus.spans import span
 from corpus.store import ChunkIndex, IndexRow, headings_text
+from corpus.tables import ChunkRow, FactRow, GenerationRow, PageRow
 
 log = logging.getLogger(__name__)
 

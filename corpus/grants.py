@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from sqlalchemy import select
 
-from corpus.database import CollectionRow
+from corpus.tables import CollectionRow
 
 # Statements of any kind that have a WHERE clause.
 S = TypeVar("S", bound=Any)

@@ -10,8 +10,9 @@ from typing import Any
 from sqlalchemy import Connection, delete, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from corpus.database import Database, FactRow
+from corpus.database import Database
 from corpus.settings import IndexSettings
+from corpus.tables import FactRow
 from corpus.weights import existing_folder
 
 INDEX = "index"

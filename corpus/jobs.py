@@ -20,11 +20,12 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.orm import aliased
 
-from corpus.database import CollectionRow, Database, JobRow, SourceRow, UrlRow, utc_now
+from corpus.database import Database, utc_now
 from corpus.errors import Conflict, NotFound
 from corpus.grants import EVERYTHING, Grants, S
 from corpus.model import OPEN_STATES, JobState, UrlState
 from corpus.sources import JobSpec, no_such_source, open_job, record_job, remember, set_schedule
+from corpus.tables import CollectionRow, JobRow, SourceRow, UrlRow
 
 log = logging.getLogger(__name__)
 

@@ -19,9 +19,10 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, insert, select, update
 
-from corpus.database import ApiKeyRow, Database, utc_now
+from corpus.database import Database, utc_now
 from corpus.errors import InvalidInput, NotFound
 from corpus.pages import COLLECTION_NAME
+from corpus.tables import ApiKeyRow
 
 PREFIX = "fn_"
 ID_BYTES, SECRET_BYTES = 5, 32  # 8 and 52 letters

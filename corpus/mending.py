@@ -16,10 +16,11 @@ from functools import partial
 
 from sqlalchemy import Connection, func, select
 
-from corpus.database import ChunkRow, Database, PageRow
+from corpus.database import Database
 from corpus.embedding import Embedder
 from corpus.pages import live_chunks
 from corpus.store import ChunkIndex, IdRange, IndexRow, headings_text
+from corpus.tables import ChunkRow, PageRow
 
 log = logging.getLogger(__name__)
 BATCH = 128

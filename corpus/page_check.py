@@ -10,10 +10,10 @@ from typing import Any
 from sqlalchemy import Connection, select
 
 from corpus.chunking import Tokenizer, chunk_by_settings
-from corpus.database import ChunkRow, GenerationRow, PageRow
 from corpus.generations import NewPage
 from corpus.model import Block, BlockKind, PageText, chunk_id, content_hash
 from corpus.settings import IndexSettings
+from corpus.tables import ChunkRow, GenerationRow, PageRow
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,11 +14,15 @@ from sqlalchemy import Connection, Select, and_, bindparam, delete, func, insert
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from corpus.database import (
+from corpus.database import Database, utc_now
+from corpus.errors import Conflict, InvalidInput, NotFound
+from corpus.generations import GenerationWriter, bump_epoch, revoke_writers
+from corpus.grants import EVERYTHING, Grants, S
+from corpus.model import OPEN_STATES, Chunk
+from corpus.tables import (
     AliasRow,
     ChunkRow,
     CollectionRow,
-    Database,
     FeedbackRow,
     GenerationRow,
     JobRow,
@@ -26,12 +30,7 @@ from corpus.database import (
     PageSourceRow,
     SourceRow,
     UrlRow,
-    utc_now,
 )
-from corpus.errors import Conflict, InvalidInput, NotFound
-from corpus.generations import GenerationWriter, bump_epoch, revoke_writers
-from corpus.grants import EVERYTHING, Grants, S
-from corpus.model import OPEN_STATES, Chunk
 
 log = logging.getLogger(__name__)
 

@@ -25,8 +25,9 @@ from sqlalchemy import ColumnElement, Connection, Engine, ScalarSelect, Select, 
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from corpus.database import POSTGRES_OPTIONS, WRITER_LOCK, Database, ProcessRow, database_now, sync_url
+from corpus.database import POSTGRES_OPTIONS, WRITER_LOCK, Database, database_now, sync_url
 from corpus.errors import Conflict, StartupError
+from corpus.tables import ProcessRow
 
 log = logging.getLogger(__name__)
 

@@ -26,7 +26,7 @@ from typing import Any
 
 from sqlalchemy import Connection, delete, func, insert, select, update
 
-from corpus.database import ChunkRow, Database, FactRow, GenerationRow, PageRow
+from corpus.database import Database
 from corpus.datadir import LEAST_FREE_BYTES
 from corpus.embedding import Embedder
 from corpus.errors import Conflict, FootnoteError, StorageFull
@@ -39,6 +39,7 @@ from corpus.page_check import StoredPage, made_anew, stored_pages
 from corpus.settings import IndexSettings
 from corpus.stamp import STAMP, differences, make_stamp
 from corpus.store import ChunkIndex
+from corpus.tables import ChunkRow, FactRow, GenerationRow, PageRow
 from corpus.verify import Verifier
 
 log = logging.getLogger(__name__)

@@ -14,8 +14,9 @@ from datetime import datetime
 from sqlalchemy import ColumnElement, delete, exists, select, update
 from sqlalchemy.orm import aliased
 
-from corpus.database import Database, JobRow, PageSourceRow, UrlRow
+from corpus.database import Database
 from corpus.model import OPEN_STATES
+from corpus.tables import JobRow, PageSourceRow, UrlRow
 
 log = logging.getLogger(__name__)
 

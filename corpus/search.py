@@ -17,7 +17,7 @@ from functools import partial
 
 from sqlalchemy import Connection, bindparam
 
-from corpus.database import ChunkRow, Database, PageRow
+from corpus.database import Database
 from corpus.embedding import Embedder, Embedding
 from corpus.fusion import convex, min_max, ranked
 from corpus.generations import VisibleState, visible_state
@@ -27,6 +27,7 @@ from corpus.query_batching import QueryBatcher
 from corpus.settings import SearchSettings
 from corpus.spans import span
 from corpus.store import Candidate, ChunkIndex, IndexFilter
+from corpus.tables import ChunkRow, PageRow
 
 MAX_TRIES = 5
 MAX_CANDIDATES = 16_384  # Milvus' own limit

@@ -22,12 +22,13 @@ from sqlalchemy import Select, delete, exists, func, insert, select, tuple_, upd
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.orm import aliased
 
-from corpus.database import CollectionRow, Database, JobRow, PageRow, PageSourceRow, SourceRow, utc_now
+from corpus.database import Database, utc_now
 from corpus.errors import Conflict, InvalidInput, NotFound
 from corpus.generations import GenerationWriter, insert_or_ignore
 from corpus.grants import EVERYTHING, Grants, S
 from corpus.model import OPEN_STATES, IngestMode, JobState
 from corpus.pages import erase, forget
+from corpus.tables import CollectionRow, JobRow, PageRow, PageSourceRow, SourceRow
 
 MIN_EVERY_S = 15 * 60
 MAX_EVERY_S = 366 * 24 * 3600

@@ -6,10 +6,11 @@ from typing import Any
 
 from sqlalchemy import func, insert, select, update
 
-from corpus.database import Database, FactRow, GenerationRow
+from corpus.database import Database
 from corpus.embedding import EmbedderStamp
 from corpus.errors import IndexMismatch
 from corpus.settings import IndexSettings
+from corpus.tables import FactRow, GenerationRow
 
 STAMP = "stamp"
 

@@ -15,8 +15,9 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, func, select
 
-from corpus.database import Database, GenerationRow, JobRow, UrlRow, utc_now
+from corpus.database import Database, utc_now
 from corpus.model import OPEN_STATES, JobState, UrlState
+from corpus.tables import GenerationRow, JobRow, UrlRow
 
 # What ended is stamped before it is committed: only what is older than this is counted, so that nothing slips in behind.
 SETTLED_AFTER = timedelta(seconds=15)

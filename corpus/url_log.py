@@ -7,8 +7,8 @@ from datetime import datetime
 
 from sqlalchemy import Connection, select
 
-from corpus.database import JobRow, UrlRow
 from corpus.model import UrlState
+from corpus.tables import JobRow, UrlRow
 
 
 @dataclass(frozen=True, slots=True)

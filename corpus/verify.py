@@ -25,7 +25,7 @@ from sqlalchemy import ColumnElement, Connection, delete, exists, func, select, 
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.orm import InstrumentedAttribute
 
-from corpus.database import AliasRow, ChunkRow, Database, GenerationRow, PageRow, PageSourceRow
+from corpus.database import Database
 from corpus.embedding import Embedder
 from corpus.errors import Conflict, TransientError, Unavailable
 from corpus.generations import GenerationWriter, Pending
@@ -35,6 +35,7 @@ from corpus.page_check import StoredPage, broken_chunks, has_its_hash, made_anew
 from corpus.pages import forget
 from corpus.settings import IndexSettings
 from corpus.store import ChunkIndex, IdRange
+from corpus.tables import AliasRow, ChunkRow, GenerationRow, PageRow, PageSourceRow
 
 log = logging.getLogger(__name__)
 

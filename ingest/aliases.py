@@ -13,9 +13,10 @@ from enum import StrEnum
 from sqlalchemy import Connection, delete, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from corpus.database import AliasRow, GenerationRow, JobRow, PageRow, PageSourceRow, UrlRow, utc_now
+from corpus.database import utc_now
 from corpus.generations import NewPage, insert_or_ignore
 from corpus.model import OPEN_STATES, PageText, UrlState, page_id
+from corpus.tables import AliasRow, GenerationRow, JobRow, PageRow, PageSourceRow, UrlRow
 from ingest.duplicates import BANDS, MAX_DISTANCE_BITS, distance_bits, is_contained, says_the_same
 
 MAX_COMPARED = 20  # live pages that one page is compared with, word by word

@@ -18,12 +18,13 @@ from typing import Any, TypeVar
 from sqlalchemy import func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from corpus.database import Database, GenerationRow, JobRow, PageRow, UrlRow, is_disk_full, utc_now
+from corpus.database import Database, is_disk_full, utc_now
 from corpus.errors import IngestError, NotFound, PermanentError, StorageFull, Unavailable
 from corpus.jobs import worked_s
 from corpus.model import IngestMode, JobState, UrlKind, UrlState, page_id
 from corpus.settings import IngestSettings
 from corpus.spans import span
+from corpus.tables import GenerationRow, JobRow, PageRow, UrlRow
 from ingest import frontier
 from ingest.frontier import Ending, FrontierUrl
 from ingest.job import Job

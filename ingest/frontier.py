@@ -16,10 +16,11 @@ from sqlalchemy import Table, bindparam, func, select, true, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.orm import aliased
 
-from corpus.database import Database, JobRow, UrlRow, database_now, utc_now
+from corpus.database import Database, database_now, utc_now
 from corpus.generations import insert_or_ignore
 from corpus.model import JobState, UrlKind, UrlState
 from corpus.processes import is_free, living
+from corpus.tables import JobRow, UrlRow
 
 ROWS_AT_ONCE = 100  # inserted with one statement
 KNOWN_AT_ONCE = 500  # URLs looked up with one statement

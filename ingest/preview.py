@@ -15,12 +15,13 @@ from typing import Any
 
 from sqlalchemy import delete, select, update
 
-from corpus.database import Database, JobRow, PageRow, UrlRow, utc_now
+from corpus.database import Database, utc_now
 from corpus.errors import IngestError, PermanentError
 from corpus.generations import insert_or_ignore
 from corpus.model import IngestMode, UrlKind, UrlState, page_id
 from corpus.settings import IngestSettings
 from corpus.sources import JobSpec
+from corpus.tables import JobRow, PageRow, UrlRow
 from ingest.sitemap_walk import SitemapReader, sitemap_address
 from ingest.traps import REASONS, Traps, clean_link
 from ingest.urls import Scope, check_url, normalise, split_url

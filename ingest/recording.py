@@ -16,12 +16,13 @@ from functools import partial
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from corpus.database import Database, UrlRow
+from corpus.database import Database
 from corpus.errors import IngestError, PermanentError, TransientError
 from corpus.generations import GenerationWriter, Pending
 from corpus.model import UrlState
 from corpus.settings import IngestSettings
 from corpus.spans import span
+from corpus.tables import UrlRow
 from ingest import aliases, frontier
 from ingest.frontier import Facts, FrontierUrl
 from ingest.job import Job

@@ -21,9 +21,10 @@ from typing import Any
 from sqlalchemy import delete, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from corpus.database import Database, HostRow, ProcessRow, database_now
+from corpus.database import Database, database_now
 from corpus.errors import Unavailable
 from corpus.generations import insert_or_ignore
+from corpus.tables import HostRow, ProcessRow
 from ingest.politeness import adapted_pause_s
 
 log = logging.getLogger(__name__)

@@ -10,9 +10,9 @@ from typing import cast
 from sqlalchemy import Table, bindparam, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from corpus.database import GenerationRow, JobRow, PageRow
 from corpus.model import IngestMode, UrlKind, UrlState, page_id
 from corpus.pages import forget
+from corpus.tables import GenerationRow, JobRow, PageRow
 from ingest import aliases, frontier
 from ingest.aliases import AliasKind, Vanished
 from ingest.frontier import NO_FACTS, Ending, Facts, FrontierUrl

@@ -15,10 +15,11 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.orm import aliased
 
-from corpus.database import Database, GenerationRow, JobRow, PageRow, PageSourceRow, UrlRow
+from corpus.database import Database
 from corpus.generations import GenerationWriter
 from corpus.model import IngestMode, JobState, UrlState
 from corpus.pages import forget
+from corpus.tables import GenerationRow, JobRow, PageRow, PageSourceRow, UrlRow
 from ingest import aliases
 from ingest.job import Job
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, select
 
-from corpus.database import UrlRow
 from corpus.model import IngestMode, UrlState
+from corpus.tables import UrlRow
 from ingest import aliases
 from ingest.aliases import AliasKind, Kept
 from ingest.duplicates import MAX_DISTANCE_BITS, distance_bits, says_the_same

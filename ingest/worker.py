@@ -21,7 +21,7 @@ from dbos import DBOS, DBOSClient, DBOSConfig
 from sqlalchemy import select, update
 from sqlalchemy.exc import SQLAlchemyError
 
-from corpus.database import Database, JobRow, SourceRow, utc_now
+from corpus.database import Database, utc_now
 from corpus.errors import FootnoteError
 from corpus.generations import GenerationWriter
 from corpus.jobs import APPLICATION, APPLICATION_VERSION, QUEUE, WORKFLOW, enqueue_options, ready, workflow_id
@@ -30,6 +30,7 @@ from corpus.opening import Corpus
 from corpus.processes import BEATS, EMBEDDED, bury, find_dead
 from corpus.retention import forget_jobs
 from corpus.sources import fire_due
+from corpus.tables import JobRow, SourceRow
 from ingest import frontier
 from ingest.browser import Renderer
 from ingest.crawl import STORAGE_PAUSE_S, Crawler, storage_trouble

@@ -13,7 +13,7 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from corpus.chunking import chunk_by_settings
-from corpus.database import ChunkRow, Database, GenerationRow
+from corpus.database import Database
 from corpus.embedding import Embedder
 from corpus.errors import NotFound
 from corpus.generations import GenerationWriter, NewPage, Pending
@@ -22,6 +22,7 @@ from corpus.opening import Corpus, open_corpus
 from corpus.pages import DEFAULT_COLLECTION, Pages
 from corpus.search import Searcher, SearchQuery
 from corpus.settings import Settings
+from corpus.tables import ChunkRow, GenerationRow
 
 FETCHED_AT = datetime(2026, 11, 3, 9, 30, tzinfo=UTC)
 OnFlip = Callable[[AsyncConnection, Pending, bool], Awaitable[None]]

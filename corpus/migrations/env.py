@@ -5,7 +5,8 @@ from typing import Any, Literal
 from alembic import context
 from sqlalchemy import create_engine, text
 
-from corpus.database import WRITER_LOCK, Base, UtcDateTime, sync_url
+from corpus.database import WRITER_LOCK, sync_url
+from corpus.tables import Base, UtcDateTime
 
 
 def render_item(kind: str, item: Any, _: Any) -> str | Literal[False]:

@@ -23,7 +23,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from app.cross_encoder import CrossEncoderReranker
 from app.reranker import MaxSimReranker, Reranker
 from corpus.chunking import chunk_by_settings
-from corpus.database import ChunkRow, Database, GenerationRow, PageRow, utc_now
+from corpus.database import Database, utc_now
 from corpus.errors import PermanentError
 from corpus.generations import GenerationWriter, NewPage, Pending
 from corpus.model import ChunkSpan
@@ -32,6 +32,7 @@ from corpus.pages import DEFAULT_COLLECTION, Pages
 from corpus.search import Searcher
 from corpus.settings import DatabaseSettings, MilvusSettings, Settings
 from corpus.stamp import make_stamp
+from corpus.tables import ChunkRow, GenerationRow, PageRow
 from footnote.evaluation.dataset import Dataset, Document
 from footnote.evaluation.progress import Progress
 from ingest.extract import extract

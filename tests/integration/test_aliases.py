@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, event, select
 
-from corpus.database import AliasRow, JobRow, PageRow
 from corpus.model import IngestMode, JobState, UrlKind, page_id
 from corpus.pages import forget
+from corpus.tables import AliasRow, JobRow, PageRow
 from ingest import aliases
 from ingest.aliases import Kept, Vanished
 from ingest.duplicates import simhash

@@ -23,10 +23,10 @@ from typer.testing import CliRunner
 from app.main import create_app
 from app.prompts import common_beginning
 from app.state import Readiness
-from corpus.database import AliasRow, JobRow, PageSourceRow, UrlRow
 from corpus.errors import StartupError
 from corpus.settings import Settings
 from corpus.store import IdRange
+from corpus.tables import AliasRow, JobRow, PageSourceRow, UrlRow
 from footnote.cli import app as command_line
 from tests.fakes import FakeEmbedder, FakeModel
 from tests.running import Running, running, until

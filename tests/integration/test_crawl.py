@@ -20,13 +20,14 @@ from sqlalchemy import insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from corpus import generations, sources
-from corpus.database import JobRow, PageRow, UrlRow, utc_now
+from corpus.database import utc_now
 from corpus.embedding import Embedding
 from corpus.errors import StorageFull
 from corpus.generations import GenerationWriter, NewPage
 from corpus.jobs import JobSpec
 from corpus.model import IngestMode, JobState, UrlState, page_id
 from corpus.settings import IngestSettings
+from corpus.tables import JobRow, PageRow, UrlRow
 from footnote.tracing import recording as recording_spans
 from ingest import crawl, frontier, recording
 from ingest.crawl import DISK_FULL, Crawler

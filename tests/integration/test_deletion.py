@@ -11,11 +11,12 @@ from unittest.mock import patch
 import pytest
 from sqlalchemy import func, insert, select
 
-from corpus.database import AliasRow, FactRow, JobRow, PageSourceRow, SourceRow, UrlRow, utc_now
+from corpus.database import utc_now
 from corpus.errors import Conflict, NotFound
 from corpus.model import SearchMode, page_id
 from corpus.sources import JobSpec, Sources, remember
 from corpus.store import IdRange
+from corpus.tables import AliasRow, FactRow, JobRow, PageSourceRow, SourceRow, UrlRow
 from tests.shelf import Shelf, ignore_flip, urls
 
 SECRET = "The passphrase of the vault is xyzzyplugh and nobody else knows it."

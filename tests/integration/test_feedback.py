@@ -15,10 +15,11 @@ from hypothesis import strategies as st
 from sqlalchemy import update
 from typer.testing import CliRunner, Result
 
-from corpus.database import FeedbackRow, utc_now
+from corpus.database import utc_now
 from corpus.errors import NotFound
 from corpus.keys import Scope
 from corpus.settings import Settings
+from corpus.tables import FeedbackRow
 from footnote.api import Footnote
 from footnote.cli import app as command_line
 from footnote.commands.feedback import as_csv, questions_of

@@ -15,12 +15,13 @@ import pytest
 from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from corpus.database import GenerationRow, PageRow, utc_now
+from corpus.database import utc_now
 from corpus.embedding import Embedding
 from corpus.errors import IndexMismatch, NotFound, TransientError
 from corpus.generations import Pending
 from corpus.model import SearchMode
 from corpus.settings import Settings
+from corpus.tables import GenerationRow, PageRow
 from tests.fakes import FakeEmbedder
 from tests.shelf import Shelf, ignore_flip, open_shelf, urls
 

@@ -12,11 +12,12 @@ import pytest
 from dbos import DBOSClient
 from sqlalchemy import event, insert, select, update
 
-from corpus.database import CollectionRow, Database, JobRow, SourceRow, UrlRow, sqlite_url, utc_now
+from corpus.database import Database, sqlite_url, utc_now
 from corpus.errors import Conflict, NotFound
 from corpus.jobs import APPLICATION_VERSION, QUEUE, RECENT_FAILURES, WORKFLOW, Jobs, enqueue_options, open_queue, ready
 from corpus.model import IngestMode, JobState, UrlState
 from corpus.sources import JobSpec, source_id
+from corpus.tables import CollectionRow, JobRow, SourceRow, UrlRow
 from tests.conftest import Home
 
 SPEC = JobSpec(urls=["https://a.example/"], mode=IngestMode.CRAWL, include=["*/docs/*"], max_pages=10, max_depth=2)

@@ -23,10 +23,11 @@ from app.callers import is_open
 from app.main import create_app
 from app.rate_limits import RateLimiter
 from app.state import Readiness
-from corpus.database import Database, JobRow, UrlRow, sqlite_url, utc_now
+from corpus.database import Database, sqlite_url, utc_now
 from corpus.errors import InvalidInput, NotFound, StartupError, Unavailable
 from corpus.keys import Keys, Scope
 from corpus.settings import Settings
+from corpus.tables import JobRow, UrlRow
 from footnote.cli import app as command_line
 from tests.fakes import FakeEmbedder, FakeModel
 from tests.postgres import PostgresServer

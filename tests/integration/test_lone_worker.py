@@ -15,13 +15,14 @@ from unittest.mock import patch
 import pytest
 from sqlalchemy import insert
 
-from corpus.database import CollectionRow, Database, sqlite_url, utc_now
+from corpus.database import Database, sqlite_url, utc_now
 from corpus.datadir import DataDirectory
 from corpus.errors import StartupError
 from corpus.model import JobState
 from corpus.opening import open_corpus
 from corpus.settings import Settings
 from corpus.sources import JobSpec, record_job
+from corpus.tables import CollectionRow
 from footnote import lone_worker
 from footnote.embedded import EmbeddedService, serve
 from ingest.worker import worker_for

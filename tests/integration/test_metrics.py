@@ -19,10 +19,11 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as plain_text
 from sqlalchemy import event, insert
 
-from corpus.database import JobRow, UrlRow, utc_now
+from corpus.database import utc_now
 from corpus.keys import Scope
 from corpus.model import JobState, UrlState
 from corpus.settings import Settings
+from corpus.tables import JobRow, UrlRow
 from corpus.tallies import SETTLED_AFTER, Tallies, reason_label
 from tests.fakes import FakeEmbedder, FakeModel
 from tests.running import Running, running, until

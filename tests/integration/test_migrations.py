@@ -15,7 +15,8 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Boolean, Column, Connection, DateTime, Engine, Float, Integer, MetaData, create_engine, select, text
 from sqlalchemy.types import JSON
 
-from corpus.database import Base, migrations, postgres_url, sqlite_url, upgrade_schema
+from corpus.database import migrations, postgres_url, sqlite_url, upgrade_schema
+from corpus.tables import Base
 from tests.postgres import PostgresServer
 
 REVISIONS = [script.revision for script in reversed(list(ScriptDirectory.from_config(migrations()).walk_revisions()))]

@@ -15,7 +15,7 @@ from dbos import DBOSClient
 from pydantic import ValidationError
 from sqlalchemy import create_engine, func, insert, select, text, update
 
-from corpus.database import Base, ChunkRow, CollectionRow, Database, FactRow, PageRow, postgres_url, upgrade_schema, utc_now
+from corpus.database import Database, postgres_url, upgrade_schema, utc_now
 from corpus.errors import Unavailable
 from corpus.generations import bump_epoch
 from corpus.jobs import Jobs
@@ -23,6 +23,7 @@ from corpus.model import IngestMode, JobState, UrlState
 from corpus.pages import Pages
 from corpus.settings import DatabaseSettings, Settings
 from corpus.sources import JobSpec
+from corpus.tables import Base, ChunkRow, CollectionRow, FactRow, PageRow
 from ingest.worker import IngestWorker
 from tests.fakes import FakeEmbedder
 from tests.integration.test_migrations import OLD_ROWS

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from sqlalchemy import update
 
-from corpus.database import JobRow, UrlRow
 from corpus.model import IngestMode, JobState
+from corpus.tables import JobRow, UrlRow
 from ingest import preview
 from tests.integration.test_crawl import (
     READ,

@@ -12,9 +12,10 @@ import pytest
 from sqlalchemy import select, update
 from sqlalchemy.exc import OperationalError
 
-from corpus.database import Database, ProcessRow, utc_now
+from corpus.database import Database, utc_now
 from corpus.errors import Conflict, StartupError
 from corpus.processes import BEATS, EMBEDDED, Presence, bury, find_dead, listed
+from corpus.tables import ProcessRow
 from tests.conftest import Home
 
 TIMEOUT_S = 25.0

@@ -14,7 +14,7 @@ import pytest
 from sqlalchemy import func, select
 from typer.testing import CliRunner
 
-from corpus.database import ChunkRow, Database, GenerationRow, sqlite_url
+from corpus.database import Database, sqlite_url
 from corpus.datadir import DataDirectory
 from corpus.embedding import Embedding
 from corpus.errors import Conflict, FootnoteError, IndexMismatch, StorageFull
@@ -23,6 +23,7 @@ from corpus.opening import Corpus
 from corpus.reindexing import Plan, Progress, Reindexer, abandon, clear_others
 from corpus.settings import IndexSettings, Settings
 from corpus.store import IdRange
+from corpus.tables import ChunkRow, GenerationRow
 from corpus.verify import Verifier
 from footnote.cli import app as command_line
 from tests.fakes import FakeEmbedder

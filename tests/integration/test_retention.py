@@ -10,8 +10,8 @@ import pytest
 from sqlalchemy import insert, select, update
 
 from corpus import retention
-from corpus.database import JobRow, PageSourceRow, SourceRow, UrlRow
 from corpus.retention import FORGOTTEN, forget_jobs
+from corpus.tables import JobRow, PageSourceRow, SourceRow, UrlRow
 from tests.shelf import Shelf
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

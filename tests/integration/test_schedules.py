@@ -11,10 +11,11 @@ from unittest.mock import patch
 import pytest
 from sqlalchemy import insert, select, update
 
-from corpus.database import CollectionRow, Database, JobRow, SourceRow, utc_now
+from corpus.database import Database, utc_now
 from corpus.errors import NotFound
 from corpus.model import JobState
 from corpus.sources import JobSpec, fire_due, remember, set_schedule
+from corpus.tables import CollectionRow, JobRow, SourceRow
 from tests.conftest import Home
 
 NOON = datetime(2026, 11, 3, 12, 0, tzinfo=UTC)

@@ -6,10 +6,10 @@ import pytest
 from sqlalchemy import create_engine
 from sqlalchemy.dialects import sqlite
 
-from corpus.database import Base
 from corpus.model import SearchMode
 from corpus.search import LIVE_AMONG
 from corpus.settings import Settings
+from corpus.tables import Base
 from tests.shelf import Shelf, ignore_flip, urls
 
 TOWER = "The tower is 330 metres tall and was finished in 1889."

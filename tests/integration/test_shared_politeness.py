@@ -13,7 +13,8 @@ import pytest
 from sqlalchemy import insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from corpus.database import Database, HostRow, ProcessRow, utc_now
+from corpus.database import Database, utc_now
+from corpus.tables import HostRow, ProcessRow
 from ingest.politeness import Pacing
 from ingest.shared_politeness import SharedPoliteness, database_seconds, forget_hosts
 from tests.conftest import Home

@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 from sqlalchemy import delete, insert, select, update
 
-from corpus.database import GenerationRow, JobRow, ProcessRow, UrlRow, utc_now
+from corpus.database import utc_now
 from corpus.generations import GenerationWriter
 from corpus.model import JobState, UrlState
+from corpus.tables import GenerationRow, JobRow, ProcessRow, UrlRow
 from ingest import crawl, frontier
 from ingest.crawl import Crawler
 from tests.integration.test_crawl import (

@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 from sqlalchemy import func, select
 
-from corpus.database import Database, FactRow, sqlite_url
+from corpus.database import Database, sqlite_url
 from corpus.errors import IndexMismatch
 from corpus.settings import IndexSettings, Settings
 from corpus.stamp import check_stamp, make_stamp
+from corpus.tables import FactRow
 from tests.fakes import FakeEmbedder
 from tests.shelf import Shelf, open_shelf
 

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from sqlalchemy import select, update
 
-from corpus.database import JobRow, PageRow, PageSourceRow
 from corpus.generations import GenerationWriter
 from corpus.model import IngestMode, JobState
+from corpus.tables import JobRow, PageRow, PageSourceRow
 from ingest import vanished
 from ingest.vanished import Delisting
 from tests.integration.test_crawl import (

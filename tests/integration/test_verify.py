@@ -17,11 +17,12 @@ from sqlalchemy import delete, insert, select, update
 from typer.testing import CliRunner
 
 from corpus import mending
-from corpus.database import AliasRow, ChunkRow, GenerationRow, PageRow, PageSourceRow, SourceRow, utc_now
+from corpus.database import utc_now
 from corpus.errors import Conflict, NotFound, TransientError, Unavailable
 from corpus.model import SearchMode
 from corpus.settings import Settings
 from corpus.store import IdRange, IndexRow
+from corpus.tables import AliasRow, ChunkRow, GenerationRow, PageRow, PageSourceRow, SourceRow
 from corpus.verify import Difference, Report, Verifier
 from footnote.cli import app as command_line
 from tests.fakes import FakeEmbedder

@@ -14,11 +14,12 @@ import pytest
 from dbos import DBOSClient
 from sqlalchemy import update
 
-from corpus.database import JobRow, utc_now
+from corpus.database import utc_now
 from corpus.jobs import Jobs, JobStatus
 from corpus.model import IngestMode, JobState, UrlState
 from corpus.settings import Settings
 from corpus.sources import JobSpec, record_job, remember
+from corpus.tables import JobRow
 from ingest import worker
 from ingest.worker import DISPATCH_EVERY_S, IngestWorker
 from tests.fakes import FakeEmbedder
