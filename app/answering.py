@@ -195,7 +195,8 @@ class Answerer:
         passages = passages_around(sentences, sentences, budget_tokens=budget, count=count)
         if not passages:
             raise InvalidInput(
-                f"With this question no passage fits the model's context of {facts.context_tokens} tokens (llm.context_tokens)."
+                f"No passage fits the {budget} tokens left by answer.context_budget_tokens ({self._settings.context_budget_tokens}) "
+                f"and, beside this question, by the model's context (llm.context_tokens, {facts.context_tokens})."
             )
         make = chat_prompt if facts.style == "chat" else completion_prompt
         prompt = make(question, passages)
