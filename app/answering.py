@@ -195,8 +195,8 @@ class Answerer:
         passages = passages_around(sentences, sentences, budget_tokens=budget, count=count)
         if not passages:
             raise InvalidInput(
-                f"No passage fits the {budget} tokens left by answer.context_budget_tokens ({self._settings.context_budget_tokens}) "
-                f"and, beside this question, by the model's context (llm.context_tokens, {facts.context_tokens})."
+                f"No passage fits the {budget} tokens that are left for it. The limits are answer.context_budget_tokens "
+                f"({self._settings.context_budget_tokens}) and, with this question, llm.context_tokens ({facts.context_tokens})."
             )
         make = chat_prompt if facts.style == "chat" else completion_prompt
         prompt = make(question, passages)
