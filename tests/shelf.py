@@ -23,6 +23,7 @@ from corpus.pages import DEFAULT_COLLECTION, Pages
 from corpus.search import Searcher, SearchQuery
 from corpus.settings import Settings
 from corpus.tables import ChunkRow, GenerationRow
+from corpus.verify import Verifier
 
 FETCHED_AT = datetime(2026, 11, 3, 9, 30, tzinfo=UTC)
 OnFlip = Callable[[AsyncConnection, Pending, bool], Awaitable[None]]
@@ -83,6 +84,16 @@ class Shelf:
     async def search(self, text: str, *, collection: int | None = None, **options: Any) -> list[Hit]:
         query = SearchQuery(text=text, collection_id=collection or self.collection, **options)
         return (await self.searcher.search(query)).hits
+
+    def verifier(self, **facts: Any) -> Verifier:
+        return Verifier(
+            database=self.database,
+            index=self.corpus.index,
+            embedder=self.corpus.embedder,
+            writer=self.writer,
+            settings=self.corpus.settings.index,
+            **facts,
+        )
 
     def counts(self) -> set[int]:
         """How many chunks each index holds; one number when they agree."""

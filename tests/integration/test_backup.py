@@ -14,7 +14,6 @@ from corpus.datadir import DataDirectory
 from corpus.errors import Conflict, DataDirectoryLocked, InvalidInput, NotFound
 from corpus.model import SearchMode
 from corpus.settings import Settings
-from corpus.verify import Verifier
 from tests.fakes import FakeEmbedder
 from tests.shelf import Shelf, open_shelf
 
@@ -59,15 +58,7 @@ async def test_a_restored_backup_holds_the_same_ids_and_finds_the_same(
         assert await shelf.pages.counts() == counts
         assert shelf.counts() == {counts["chunks"]}
         assert await answers(shelf) == expected
-        corpus = shelf.corpus
-        verifier = Verifier(
-            database=shelf.database,
-            index=corpus.index,
-            embedder=corpus.embedder,
-            writer=shelf.writer,
-            settings=corpus.settings.index,
-        )
-        assert (await verifier.verify()).differences == 0
+        assert (await shelf.verifier().verify()).differences == 0
 
 
 async def test_a_backup_beside_a_writer_is_of_one_moment(shelf: Shelf, tmp_path: Path) -> None:

@@ -28,7 +28,6 @@ from corpus.jobs import Jobs, JobStatus
 from corpus.model import IngestMode, JobState, UrlState
 from corpus.settings import Settings
 from corpus.sources import JobSpec
-from corpus.verify import Verifier
 from ingest.crawl import DISK_FULL
 from ingest.worker import IngestWorker
 from tests.fakes import FakeEmbedder
@@ -86,15 +85,7 @@ class Works:
     async def is_whole(self) -> bool:
         """Nothing half-live, nothing missing, nothing left over."""
         await self.shelf.writer.clean_up()
-        corpus = self.shelf.corpus
-        verifier = Verifier(
-            database=self.shelf.database,
-            index=corpus.index,
-            embedder=corpus.embedder,
-            writer=self.shelf.writer,
-            settings=corpus.settings.index,
-        )
-        report = await verifier.verify()
+        report = await self.shelf.verifier().verify()
         assert not report.differences, report.counts
         return set(await self.shelf.generation_states()) == {"live"}
 

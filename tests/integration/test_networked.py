@@ -17,7 +17,6 @@ from corpus.reindexing import Reindexer
 from corpus.settings import AnswerSettings, IndexSettings, IngestSettings, MilvusSettings, Settings
 from corpus.sources import JobSpec
 from corpus.token_vectors_postgres import alone, token_engine
-from corpus.verify import Verifier
 from ingest.worker import IngestWorker
 from tests.fakes import FakeEmbedder
 from tests.integration.test_worker import Gate, html
@@ -43,16 +42,6 @@ async def shelf(networked: Settings, fake_embedder: FakeEmbedder) -> AsyncIterat
         yield opened
 
 
-def verifier(shelf: Shelf) -> Verifier:
-    return Verifier(
-        database=shelf.database,
-        index=shelf.corpus.index,
-        embedder=shelf.corpus.embedder,
-        writer=shelf.writer,
-        settings=shelf.corpus.settings.index,
-    )
-
-
 async def test_a_page_is_written_found_replaced_and_deleted(shelf: Shelf) -> None:
     page = await shelf.put("https://a.example/lamp", "# Lamp", "The lamp is lit at dusk.")
     await shelf.put("https://a.example/door", "# Door", "The door is shut at dawn.")
@@ -63,10 +52,10 @@ async def test_a_page_is_written_found_replaced_and_deleted(shelf: Shelf) -> Non
     assert await shelf.search("lamp is", mode=SearchMode.LEXICAL, url_prefix="https://a.example/door") == []
     assert urls(await shelf.search("lantern", mode=SearchMode.LEXICAL)) == ["https://a.example/lamp"]
     assert len(shelf.counts()) == 1
-    assert (await verifier(shelf).verify()).differences == 0
+    assert (await shelf.verifier().verify()).differences == 0
     await shelf.pages.delete(page)
     assert urls(await shelf.search("lamp lantern dusk")) == ["https://a.example/door"]
-    assert (await verifier(shelf).verify()).differences == 0
+    assert (await shelf.verifier().verify()).differences == 0
 
 
 async def test_nothing_of_an_index_lies_in_files_but_token_vectors_without_a_database_server(shelf: Shelf) -> None:
@@ -85,7 +74,7 @@ async def test_what_the_server_has_lost_is_made_again_at_the_next_start(networke
     async with open_shelf(networked, fake_embedder) as shelf:
         assert shelf.corpus.rebuilt_chunks == max(held)
         assert urls(await shelf.search("lamp")) == ["https://a.example/lamp"]
-        assert (await verifier(shelf).verify()).differences == 0
+        assert (await shelf.verifier().verify()).differences == 0
 
 
 async def test_a_reindex_builds_a_second_collection_and_drops_the_first(networked: Settings, fake_embedder: FakeEmbedder) -> None:
@@ -106,7 +95,7 @@ async def test_a_reindex_builds_a_second_collection_and_drops_the_first(networke
         assert shelf.corpus.rebuilt_chunks == 0
         assert max(shelf.counts()) > before
         assert urls(await shelf.search("lamp"))[0] == "https://a.example/lamp"
-        assert (await verifier(shelf).verify()).differences == 0
+        assert (await shelf.verifier().verify()).differences == 0
 
 
 async def test_two_footnotes_on_one_server_keep_out_of_each_others_way(
@@ -146,7 +135,7 @@ async def test_without_the_server_questions_are_refused_and_a_deletion_holds(
     assert urls(hits) == ["https://a.example/door"]
     assert shelf.corpus.home.trouble is None
     await shelf.put("https://a.example/new", "The moon is up at dusk.")
-    assert (await verifier(shelf).verify()).differences == 0
+    assert (await shelf.verifier().verify()).differences == 0
 
 
 async def search_again(shelf: Shelf, text: str) -> list[Hit]:
@@ -230,7 +219,7 @@ async def test_a_job_outlives_an_outage_of_the_index_server(
         await asyncio.to_thread(queue.destroy)
         assert (ended.state, ended.urls) == (JobState.SUCCEEDED, {UrlState.INDEXED: 3})
         assert sorted(urls(await shelf.search("lamp at dusk"))) == [site.url(path) for path in gates]
-        assert (await verifier(shelf).verify()).differences == 0
+        assert (await shelf.verifier().verify()).differences == 0
 
 
 async def test_processes_write_to_a_lite_server_one_after_the_other(

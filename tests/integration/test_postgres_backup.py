@@ -10,11 +10,10 @@ from psycopg.conninfo import conninfo_to_dict
 
 from corpus.settings import MilvusSettings, Settings
 from corpus.token_vectors_postgres import SCHEMA
-from corpus.verify import Verifier
 from tests.fakes import FakeEmbedder
 from tests.integration.test_backup import answers, fill
 from tests.postgres import INSTALLED, PostgresServer
-from tests.shelf import Shelf, open_shelf, urls
+from tests.shelf import open_shelf, urls
 
 TOKENS = f"{SCHEMA}.*"  # large, and made anew with the index
 
@@ -34,17 +33,6 @@ def restore(server: PostgresServer, file: Path) -> str:
         connection.execute(f"CREATE DATABASE {name} TEMPLATE template0".encode())
     tool("pg_restore", "--exit-on-error", f"--dbname={url}", str(file))
     return url
-
-
-def verifier(shelf: Shelf) -> Verifier:
-    corpus = shelf.corpus
-    return Verifier(
-        database=shelf.database,
-        index=corpus.index,
-        embedder=corpus.embedder,
-        writer=shelf.writer,
-        settings=corpus.settings.index,
-    )
 
 
 async def test_a_restored_dump_holds_the_same_ids_and_finds_the_same(
@@ -68,11 +56,11 @@ async def test_a_restored_dump_holds_the_same_ids_and_finds_the_same(
     async with open_shelf(stack(restored, new, "after"), fake_embedder) as shelf:
         assert await shelf.pages.counts() == counts
         assert await answers(shelf) == expected
-        assert (await verifier(shelf).verify()).differences == 0
+        assert (await shelf.verifier().verify()).differences == 0
 
     # On the index that has gone on since the dump was taken, which holds and lacks chunks that it shouldn't.
     async with open_shelf(stack(restored, milvus_settings, "beside"), fake_embedder) as shelf:
-        assert (await verifier(shelf).verify(repair=True)).differences > 0
-        assert (await verifier(shelf).verify()).differences == 0
+        assert (await shelf.verifier().verify(repair=True)).differences > 0
+        assert (await shelf.verifier().verify()).differences == 0
         assert urls(await shelf.search("third lamp burns no oil"))[0] == "https://h/3"
         assert "https://h/later" not in urls(await shelf.search("what comes later"))

@@ -24,7 +24,6 @@ from corpus.reindexing import Plan, Progress, Reindexer, abandon, clear_others
 from corpus.settings import IndexSettings, Settings
 from corpus.store import IdRange
 from corpus.tables import ChunkRow, GenerationRow
-from corpus.verify import Verifier
 from footnote.cli import app as command_line
 from tests.fakes import FakeEmbedder
 from tests.running import Running, running, until
@@ -80,13 +79,7 @@ async def finish(shelf: Shelf, work: Reindexer) -> None:
 
 async def is_whole(shelf: Shelf) -> None:
     """The database and the one index agree, nothing of another is left, and each page is found by its words."""
-    report = await Verifier(
-        database=shelf.database,
-        index=shelf.corpus.index,
-        embedder=shelf.corpus.embedder,
-        writer=shelf.writer,
-        settings=shelf.corpus.settings.index,
-    ).verify()
+    report = await shelf.verifier().verify()
     assert report.differences == 0, report.findings
     number = shelf.corpus.index.number
     assert shelf.corpus.directory.index_numbers() == {number}

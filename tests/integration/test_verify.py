@@ -23,7 +23,7 @@ from corpus.model import SearchMode
 from corpus.settings import Settings
 from corpus.store import IdRange, IndexRow
 from corpus.tables import AliasRow, ChunkRow, GenerationRow, PageRow, PageSourceRow, SourceRow
-from corpus.verify import Difference, Report, Verifier
+from corpus.verify import Difference, Report
 from footnote.cli import app as command_line
 from tests.fakes import FakeEmbedder
 from tests.shelf import Shelf, open_shelf, urls
@@ -50,17 +50,6 @@ async def shelf(emptied_shelf: Shelf) -> Shelf:
     return emptied_shelf
 
 
-def verifier(shelf: Shelf, **facts: Any) -> Verifier:
-    return Verifier(
-        database=shelf.database,
-        index=shelf.corpus.index,
-        embedder=shelf.corpus.embedder,
-        writer=shelf.writer,
-        settings=shelf.corpus.settings.index,
-        **facts,
-    )
-
-
 async def page_of(shelf: Shelf, name: str) -> str:
     return next(p.id for p in (await shelf.pages.list(collection="default"))[0] if p.url == f"https://h/{name}")
 
@@ -80,7 +69,7 @@ def told(report: Report) -> set[tuple[str, str, str | None]]:
 
 async def assert_mended(shelf: Shelf, *, differences: int) -> None:
     """Verifying twice tells the same, repairing mends it all, and then all is well and can be searched."""
-    checked = verifier(shelf)
+    checked = shelf.verifier()
     first, second = await checked.verify(), await checked.verify()
     assert first.differences == differences, first
     assert (told(first), first.mended) == (told(second), 0)
@@ -91,14 +80,14 @@ async def assert_mended(shelf: Shelf, *, differences: int) -> None:
 
 
 async def assert_clean(shelf: Shelf) -> None:
-    report = await verifier(shelf).verify()
+    report = await shelf.verifier().verify()
     assert (report.counts, report.findings, report.pending) == ({}, [], 0)
     assert shelf.counts() == {report.chunks}
 
 
 async def test_a_sound_corpus_is_clean(shelf: Shelf) -> None:
     await assert_clean(shelf)
-    report = await verifier(shelf).verify(repair=True)
+    report = await shelf.verifier().verify(repair=True)
     assert (report.differences, report.mended, report.pages, report.chunks) == (0, 0, 3, 4)
     rows = "\n".join(f"| {i} | row number {i} |" for i in range(150))
     lines = "\n".join(f"call(number={i})" for i in range(150))
@@ -113,7 +102,7 @@ async def test_what_an_index_lost_is_missed_and_written_again(shelf: Shelf, stor
     before = index.load([lost])[lost]
     index.stores[store].delete([lost])
     index.lexical.flush()
-    assert told(await verifier(shelf).verify()) == {("missing_in_index", lost, store)}
+    assert told(await shelf.verifier().verify()) == {("missing_in_index", lost, store)}
     await assert_mended(shelf, differences=1)
     assert index.load([lost])[lost].vector.tobytes() == before.vector.tobytes()
     for mode in SearchMode:
@@ -125,7 +114,7 @@ async def test_only_what_no_vector_is_left_of_is_embedded_again(shelf: Shelf) ->
     shelf.corpus.index.lexical.delete(lost)
     shelf.corpus.index.lexical.flush()
     with patch.object(shelf.corpus.embedder, "embed_passages", side_effect=AssertionError("needless")):
-        assert (await verifier(shelf).verify(repair=True)).mended == len(lost)
+        assert (await shelf.verifier().verify(repair=True)).mended == len(lost)
 
 
 async def test_orphans_are_found_in_every_index_and_go(shelf: Shelf) -> None:
@@ -137,7 +126,7 @@ async def test_orphans_are_found_in_every_index_and_go(shelf: Shelf) -> None:
     index.tokens.upsert([STRANGER.id, other], [vector[None]] * 2)
     kind = "orphan_in_index"
     expected = {(kind, STRANGER.id, store) for store in ("vectors", "lexical", "tokens")} | {(kind, other, "tokens")}
-    assert told(await verifier(shelf).verify()) == expected
+    assert told(await shelf.verifier().verify()) == expected
     await assert_mended(shelf, differences=4)
 
 
@@ -150,7 +139,7 @@ async def test_a_chunk_that_an_index_holds_twice(shelf: Shelf) -> None:
         [document] = [call.args[0] for call in writer.add_document.call_args_list]
     lexical._writer.add_document(document)
     lexical.flush()
-    assert told(await verifier(shelf).verify()) == {("doubled_in_index", twice, "lexical")}
+    assert told(await shelf.verifier().verify()) == {("doubled_in_index", twice, "lexical")}
     await assert_mended(shelf, differences=1)
     assert lexical.ids(IdRange()).count(twice) == 1
 
@@ -172,9 +161,9 @@ async def test_broken_chunks_are_found_and_the_page_is_cut_again(shelf: Shelf, d
     page = await page_of(shelf, "lamp")
     text = (await shelf.pages.text(page))[0]
     await execute(shelf, update(ChunkRow).where(ChunkRow.id == victim).values(damage))
-    report = await verifier(shelf).verify()
+    report = await shelf.verifier().verify()
     assert ("chunks_broken", page, None) in told(report)
-    repaired = await verifier(shelf).verify(repair=True)
+    repaired = await shelf.verifier().verify(repair=True)
     assert repaired.mended == repaired.differences
     await assert_clean(shelf)
     assert (await shelf.pages.text(page))[0] == text
@@ -184,9 +173,9 @@ async def test_broken_chunks_are_found_and_the_page_is_cut_again(shelf: Shelf, d
 async def test_a_lost_chunk_row_is_found(shelf: Shelf) -> None:
     victim = (await chunk_ids(shelf, "lamp"))[1]
     await execute(shelf, delete(ChunkRow).where(ChunkRow.id == victim))
-    kinds = {difference for difference, _, _ in told(await verifier(shelf).verify())}
+    kinds = {difference for difference, _, _ in told(await shelf.verifier().verify())}
     assert kinds == {"chunks_broken", "orphan_in_index"}
-    await verifier(shelf).verify(repair=True)
+    await shelf.verifier().verify(repair=True)
     await assert_clean(shelf)
     assert urls(await shelf.search("trimmed wick", limit=1)) == ["https://h/lamp"]
 
@@ -198,8 +187,8 @@ async def test_a_text_that_is_not_the_one_hashed(shelf: Shelf, blocks: Any) -> N
     live = select(PageRow.live_generation).where(PageRow.id == page).scalar_subquery()
     values = {"text": "The keeper winds the clockwork. Not so.", "etag": '"1"', "last_modified": "x", "blocks": blocks}
     await execute(shelf, update(GenerationRow).where(GenerationRow.id == live).values(values))
-    assert told(await verifier(shelf).verify()) >= {("text_not_as_hashed", page, None)}
-    repaired = await verifier(shelf).verify(repair=True)
+    assert told(await shelf.verifier().verify()) >= {("text_not_as_hashed", page, None)}
+    repaired = await shelf.verifier().verify(repair=True)
     assert repaired.mended == repaired.differences
     await assert_clean(shelf)
     async with shelf.database.read() as connection:
@@ -211,7 +200,7 @@ async def test_a_text_that_is_not_the_one_hashed(shelf: Shelf, blocks: Any) -> N
 async def test_a_shown_version_that_is_not_marked_live_is_kept(shelf: Shelf) -> None:
     page = await page_of(shelf, "lamp")
     await execute(shelf, update(GenerationRow).where(GenerationRow.page_id == page).values(state="stale"))
-    checked = verifier(shelf)
+    checked = shelf.verifier()
     assert ("version_half_live", page, None) in told(await checked.verify())
     await checked.verify(repair=True)
     await assert_clean(shelf)
@@ -221,7 +210,7 @@ async def test_a_shown_version_that_is_not_marked_live_is_kept(shelf: Shelf) -> 
 async def test_a_live_version_that_no_page_shows_goes(shelf: Shelf) -> None:
     page = await page_of(shelf, "lamp")
     await execute(shelf, update(PageRow).where(PageRow.id == page).values(live_generation=None))
-    assert told(await verifier(shelf).verify()) == {("version_half_live", page, None)}
+    assert told(await shelf.verifier().verify()) == {("version_half_live", page, None)}
     await assert_mended(shelf, differences=1)
     with pytest.raises(NotFound):
         await shelf.pages.text(page)
@@ -233,9 +222,9 @@ async def test_a_page_whose_version_is_lost_goes(shelf: Shelf) -> None:
     with sqlite3.connect(shelf.corpus.directory.database) as connection:
         connection.execute("DELETE FROM generations WHERE page_id = ?", (page,))
     connection.close()
-    assert ("version_half_live", page, None) in told(await verifier(shelf).verify())
-    await verifier(shelf).verify(repair=True)
-    await verifier(shelf).verify(repair=True)
+    assert ("version_half_live", page, None) in told(await shelf.verifier().verify())
+    await shelf.verifier().verify(repair=True)
+    await shelf.verifier().verify(repair=True)
     async with shelf.database.read() as opened:
         assert await opened.scalar(select(PageRow.id).where(PageRow.id == page)) is None
 
@@ -251,7 +240,7 @@ async def test_what_points_at_no_page_is_dropped(shelf: Shelf) -> None:
                 alias = {"collection_id": shelf.collection, "url": f"https://h/{kind}-{page}", "page_id": page, "kind": kind}
                 await connection.execute(insert(AliasRow).values(**alias, seen_at=utc_now()))
     dropped = {("alias_of_no_page", f"https://h/{kind}-{gone}", None) for kind in ("duplicate", "canonical")}
-    assert told(await verifier(shelf).verify()) == dropped | {("source_of_no_page", gone, None)}
+    assert told(await shelf.verifier().verify()) == dropped | {("source_of_no_page", gone, None)}
     await assert_mended(shelf, differences=3)
     async with shelf.database.write() as connection:
         aliases = (await connection.execute(select(AliasRow.kind, AliasRow.page_id))).all()
@@ -296,7 +285,7 @@ async def at_every_step(shelf: Shelf, disturb: Callable[[], Awaitable[Any]], *, 
         patch.object(index, "present", from_thread(present)),
         patch.object(database, "snapshot", snapshot_then),
     ):
-        return await verifier(shelf).verify(repair=repair)
+        return await shelf.verifier().verify(repair=repair)
 
 
 @pytest.mark.parametrize("repair", [False, True], ids=["verify", "repair"])
@@ -324,7 +313,7 @@ async def test_a_version_being_written_is_no_orphan(shelf: Shelf) -> None:
     def verifying_between(ids: list[str]) -> set[str]:
         found = missing(ids)
         if not seen:
-            seen.append(asyncio.run_coroutine_threadsafe(verifier(shelf).verify(repair=True), loop).result())
+            seen.append(asyncio.run_coroutine_threadsafe(shelf.verifier().verify(repair=True), loop).result())
         return found
 
     with patch.object(shelf.corpus.index, "missing", verifying_between):
@@ -337,9 +326,9 @@ async def test_a_version_being_written_is_no_orphan(shelf: Shelf) -> None:
 async def test_a_deleted_page_that_waits_for_the_sweep_is_no_orphan(shelf: Shelf) -> None:
     with patch.object(shelf.corpus.index, "delete", side_effect=TransientError("not now")):
         await shelf.pages.delete(await page_of(shelf, "lamp"))
-    report = await verifier(shelf).verify()
+    report = await shelf.verifier().verify()
     assert (report.counts, report.pending) == ({}, 1)
-    await verifier(shelf).verify(repair=True)
+    await shelf.verifier().verify(repair=True)
     await assert_clean(shelf)
 
 
@@ -353,13 +342,13 @@ async def test_a_repair_that_a_deletion_overtakes_leaves_nothing_behind(shelf: S
         write(*args)
 
     with patch.object(index, "write", write_late):
-        await verifier(shelf).verify(repair=True)
+        await shelf.verifier().verify(repair=True)
     await assert_clean(shelf)
     assert shelf.counts() == {1}
 
 
 async def test_one_at_a_time(shelf: Shelf) -> None:
-    checked = verifier(shelf)
+    checked = shelf.verifier()
     first = asyncio.create_task(checked.verify())
     await asyncio.sleep(0)
     with pytest.raises(Conflict):
@@ -375,10 +364,10 @@ async def test_an_index_that_fails_is_no_clean_bill(shelf: Shelf) -> None:
         patch.object(shelf.corpus.index.tokens, "ids", side_effect=sqlite3.OperationalError("disk I/O error")),
         pytest.raises(Unavailable, match="disk I/O error"),
     ):
-        await verifier(shelf).verify()
+        await shelf.verifier().verify()
     shelf.corpus.index.tokens.delete(await chunk_ids(shelf, "keeper"))
     with patch.object(shelf.corpus.index, "write", side_effect=TransientError("no")):
-        report = await verifier(shelf).verify(repair=True)
+        report = await shelf.verifier().verify(repair=True)
     assert (report.differences, report.mended) == (1, 0)
     await assert_mended(shelf, differences=1)
 
@@ -394,7 +383,7 @@ async def test_many_ids_are_compared_in_parts(shelf: Shelf, monkeypatch: pytest.
     lost = (await chunk_ids(shelf, "lamp"))[0]
     shelf.corpus.index.tokens.delete([lost])
     shelf.corpus.index.vectors.upsert([STRANGER], np.ones((1, 384), dtype=np.float32))
-    report = await verifier(shelf).verify()
+    report = await shelf.verifier().verify()
     assert told(report) == {("missing_in_index", lost, "tokens"), ("orphan_in_index", STRANGER.id, "vectors")}
     await assert_mended(shelf, differences=2)
 
@@ -402,7 +391,7 @@ async def test_many_ids_are_compared_in_parts(shelf: Shelf, monkeypatch: pytest.
 async def test_a_thousand_findings_are_counted_and_the_first_told(shelf: Shelf) -> None:
     strangers = [f"{i:032x}" for i in range(1000)]
     shelf.corpus.index.tokens.upsert(strangers, [np.ones((1, 384), dtype=np.float32)] * 1000)
-    report = await verifier(shelf).verify(repair=True)
+    report = await shelf.verifier().verify(repair=True)
     assert (report.counts, report.mended, len(report.findings)) == ({Difference.ORPHAN: 1000}, 1000, 100)
     await assert_clean(shelf)
 
@@ -412,7 +401,7 @@ async def test_what_the_start_had_to_rebuild_is_told_once(settings: Settings, fa
         page = await opened.put("https://h/x", "The keeper winds the clockwork.")
         opened.corpus.index.tokens.delete([chunk.id for chunk in await opened.chunks(page)])
     async with open_shelf(settings, fake_embedder) as opened:
-        checked = verifier(opened, rebuilt_at_start=opened.corpus.rebuilt_chunks)
+        checked = opened.verifier(rebuilt_at_start=opened.corpus.rebuilt_chunks)
         first, second = await checked.verify(), await checked.verify()
     assert (first.counts, first.mended) == ({Difference.MISSING: 1}, 1)
     assert second.differences == 0
