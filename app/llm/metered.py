@@ -6,19 +6,18 @@ import time
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 
-from app.llm.base import LanguageModel, ModelFacts, Piece
+from app.llm.base import LanguageModel, Piece
+from app.llm.wrapped import WrappedModel
 from app.metrics import Metrics
 from corpus.spans import begin_span
 
 
-class MeteredModel:
+class MeteredModel(WrappedModel):
     """``model``, telling ``metrics`` who waits for it, how soon it begins and how many tokens it reads and writes."""
 
     def __init__(self, model: LanguageModel, *, metrics: Metrics) -> None:
-        self._model = model
+        super().__init__(model)
         self._metrics = metrics
-        self.facts: ModelFacts = model.facts
-        self.admission = model.admission
         metrics.watch(self.admission)
 
     async def generate(self, prompt: str, *, max_tokens: int, stop: Sequence[str] = (), asker: str = "") -> AsyncGenerator[Piece]:
@@ -40,15 +39,3 @@ class MeteredModel:
                     yield piece
         finally:
             tell_trace()
-
-    async def warm(self, beginning: str) -> None:
-        await self._model.warm(beginning)
-
-    async def lacks(self) -> str | None:
-        return await self._model.lacks()
-
-    def count_tokens(self, text: str) -> int:
-        return self._model.count_tokens(text)
-
-    async def close(self) -> None:
-        await self._model.close()

@@ -7,21 +7,20 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from typing import Any, Literal
 
-from app.llm.base import LanguageModel, ModelFacts, Piece
+from app.llm.base import LanguageModel, Piece
+from app.llm.wrapped import WrappedModel
 from corpus.errors import Unavailable
 
 
-class StoppableModel:
+class StoppableModel(WrappedModel):
     """``model``, until ``stopping`` is set: from then on, whoever is being answered or waits gets Unavailable at once.
 
     An answer is then finished from what was written and from the quotes, so its stream has an end that holds.
     """
 
     def __init__(self, model: LanguageModel, *, stopping: asyncio.Event) -> None:
-        self._model = model
+        super().__init__(model)
         self._stopping = stopping
-        self.facts: ModelFacts = model.facts
-        self.admission = model.admission
 
     async def generate(self, prompt: str, *, max_tokens: int, stop: Sequence[str] = (), asker: str = "") -> AsyncGenerator[Piece]:
         told = asyncio.ensure_future(self._stopping.wait())
@@ -31,18 +30,6 @@ class StoppableModel:
                     yield piece
         finally:
             told.cancel()
-
-    async def warm(self, beginning: str) -> None:
-        await self._model.warm(beginning)
-
-    async def lacks(self) -> str | None:
-        return await self._model.lacks()
-
-    def count_tokens(self, text: str) -> int:
-        return self._model.count_tokens(text)
-
-    async def close(self) -> None:
-        await self._model.close()
 
 
 async def _unless(told: asyncio.Future[Literal[True]], pieces: AsyncGenerator[Piece]) -> Piece | None:
