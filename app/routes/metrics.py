@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-from importlib.metadata import version
 
 from fastapi import APIRouter, Request, Response
 
@@ -25,7 +24,7 @@ async def metrics(service: Administering, request: Request) -> Response:
     """Figures for Prometheus; docs/operations.md tells what they mean. Reads the database and the data directory's sizes."""
     readiness: Readiness = request.app.state.readiness
     service.metrics.describe(
-        version=version("footnote-rag"),
+        version=request.app.version,
         embedder=service.corpus.embedder.stamp.name,
         reranker=service.reranker.name if service.reranker else "none",
         model=service.model.facts.name if service.model else "none",
