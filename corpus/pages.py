@@ -6,7 +6,7 @@ import logging
 import re
 import sqlite3
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any
 
@@ -36,6 +36,7 @@ log = logging.getLogger(__name__)
 
 DEFAULT_COLLECTION = "default"
 COLLECTION_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
+_HEADING_PATH = [field.name for field in fields(Chunk)].index("heading_path")
 _ID_OF_COLLECTION = select(CollectionRow.id).where(CollectionRow.name == bindparam("name"))
 
 
@@ -306,7 +307,8 @@ async def erase(database: Database, writer: GenerationWriter) -> None:
 
 
 def live_chunks() -> Select[Any]:
-    """Chunks of live generations alone, each with its text cut out of the page's: no reader sees anything else."""
+    """Chunks of live generations alone, each with its text cut out of the page's: no reader sees anything else. The columns
+    are the fields of :class:`Chunk`, in their order."""
     return (
         select(
             ChunkRow.id,
@@ -329,8 +331,9 @@ def live_chunks() -> Select[Any]:
 
 
 def to_chunk(row: Any) -> Chunk:
-    values = dict(row._mapping)
-    return Chunk(**{**values, "heading_path": tuple(values["heading_path"])})
+    values = list(row)
+    values[_HEADING_PATH] = tuple(values[_HEADING_PATH])
+    return Chunk(*values)
 
 
 def _live_pages() -> Select[Any]:

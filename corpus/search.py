@@ -1,4 +1,4 @@
-"""Hybrid retrieval: dense and lexical candidates in parallel, fused, then looked up in the database.
+"""Hybrid retrieval: dense and lexical candidates, fused, then looked up in the database.
 
 The indexes propose; the database decides. A candidate becomes a hit only if its generation is live, so a page that was
 deleted or replaced a moment ago can't appear. If pages moved while the indexes were being asked (the epoch changed) and
@@ -55,7 +55,7 @@ class SearchQuery:
 @dataclass(frozen=True, slots=True)
 class SearchResult:
     """``hits`` in descending order of ``score``, for the question ``text``. ``timings_ms`` by stage; lexical runs beside
-    embed and dense."""
+    embed."""
 
     text: str
     hits: list[Hit]
@@ -92,20 +92,28 @@ class Searcher:
     ) -> SearchResult:
         for _ in range(MAX_TRIES):
             # Words need no embedding, so they are looked up while it is made.
-            asked = await asyncio.gather(self._dense(query, embedding, timings), self._lexical(query, timings))
-            dense, lexical = (one.candidates for one in asked)
-            started = time.perf_counter()
-            fused = self._fuse(query.mode, dense, lexical)
-            order = ranked(fused)
-            timings["fusion"] = _ms_since(started)
-            started = time.perf_counter()
-            with span("lookup"):
-                chunks, stale, after = await self._database.snapshot(partial(_look_up, ids=order, query=query))
-            timings["lookup"] = _ms_since(started)
-            if not stale or not any(one.before and _moved(one.before, after) for one in asked):
+            lexical, made = await asyncio.gather(self._lexical(query, timings), embedding)
+            hits, settled = await asyncio.to_thread(self._fused, query, made, lexical, timings)
+            if settled:
                 break
-        hits = _to_hits(chunks, order=order, fused=fused, dense=dense, lexical=lexical)
-        return SearchResult(text=query.text, hits=hits, query_embedding=await embedding, timings_ms=timings)
+        return SearchResult(text=query.text, hits=hits, query_embedding=made, timings_ms=timings)
+
+    def _fused(
+        self, query: SearchQuery, embedding: Embedding | None, lexical: _Asked, timings: dict[str, float]
+    ) -> tuple[list[Hit], bool]:
+        """The hits, and whether no page moved under them. Blocks: each change of threads costs as much as a look-up does, so
+        all that is left to do is done in one."""
+        dense = self._dense(query, embedding, timings)
+        started = time.perf_counter()
+        fused = self._fuse(query.mode, dense.candidates, lexical.candidates)
+        order = ranked(fused)
+        timings["fusion"] = _ms_since(started)
+        started = time.perf_counter()
+        with span("lookup"):
+            chunks, stale, after = self._database.snapshot_now(partial(_look_up, ids=order, query=query))
+        timings["lookup"] = _ms_since(started)
+        hits = _to_hits(chunks, order=order, fused=fused, dense=dense.candidates, lexical=lexical.candidates)
+        return hits, not stale or not any(one.before and _moved(one.before, after) for one in (dense, lexical))
 
     async def _embed(self, query: SearchQuery, timings: dict[str, float]) -> Embedding | None:
         if query.mode is SearchMode.LEXICAL:
@@ -116,12 +124,11 @@ class Searcher:
         timings["embed"] = _ms_since(started)
         return embedding
 
-    async def _dense(self, query: SearchQuery, embedding: asyncio.Task[Embedding | None], timings: dict[str, float]) -> _Asked:
-        made = await embedding
-        if made is None:
+    def _dense(self, query: SearchQuery, embedding: Embedding | None, timings: dict[str, float]) -> _Asked:
+        if embedding is None:
             return _Asked([])
         started = time.perf_counter()
-        found = await asyncio.to_thread(self._ask, "dense", partial(self._index.vectors.search, made.vector), query)
+        found = self._ask("dense", partial(self._index.vectors.search, embedding.vector), query)
         timings["dense"] = _ms_since(started)
         return found
 

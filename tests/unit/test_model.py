@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from corpus.model import JobState, PageText, chunk_id, content_hash, page_id
+from corpus.model import Chunk, JobState, PageText, chunk_id, content_hash, page_id
+from corpus.pages import live_chunks
 
 
 def test_ids_and_hashes_are_what_old_indexes_hold() -> None:
@@ -36,3 +39,7 @@ def test_the_content_hash_covers_title_and_text() -> None:
 @pytest.mark.parametrize("state", list(JobState))
 def test_final_states_are_those_a_job_never_leaves(state: JobState) -> None:
     assert state.is_final == (state in {"succeeded", "failed", "cancelled"})
+
+
+def test_what_is_read_of_a_chunk_are_its_fields_in_their_order() -> None:
+    assert live_chunks().selected_columns.keys() == [field.name for field in fields(Chunk)]
