@@ -1,7 +1,8 @@
 """Bodies of the OpenAI-compatible API: a conversation in, an answer with ``url_citation`` annotations out.
 
 Requests take whatever other parameters clients send along (temperature, seed, max_tokens, …) and ignore them, for the words of
-an answer are chosen by what the pages support. What would change the shape of the answer and can't be had is refused.
+an answer are chosen by what the pages support. Tools are an offer that a model may leave untaken; Open WebUI makes it with every
+question. What would change the shape of the answer and can't be had is refused.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ class ResponseFormat(BaseModel):
 
 class ChatRequest(BaseModel):
     """``messages``: the last message of the user is the question, those before it are what was said so far. Messages of the
-    system are ignored: what an answer may say is decided by the pages alone."""
+    system and of tools are ignored: what an answer may say is decided by the pages alone."""
 
     model_config = {
         "json_schema_extra": {
@@ -60,8 +61,8 @@ class ChatRequest(BaseModel):
     stream: bool | None = None
     stream_options: StreamOptions | None = None
     n: int | None = None
-    tools: list[Any] | None = None
-    functions: list[Any] | None = None
+    tool_choice: str | dict[str, Any] | None = None
+    function_call: str | dict[str, Any] | None = None
     logprobs: bool | None = None
     response_format: ResponseFormat | None = None
     modalities: list[str] | None = None
@@ -179,8 +180,8 @@ def check_supported(body: ChatRequest) -> None:
     """Raises: InvalidInput, with the parameter's name, for what would change the shape of the answer."""
     refused = {
         "n": body.n not in (None, 1),
-        "tools": bool(body.tools),
-        "functions": bool(body.functions),
+        "tool_choice": body.tool_choice not in (None, "none", "auto"),
+        "function_call": body.function_call not in (None, "none", "auto"),
         "logprobs": bool(body.logprobs),
         "response_format": body.response_format is not None and body.response_format.type != "text",
         "modalities": bool(body.modalities) and body.modalities != ["text"],
@@ -193,29 +194,30 @@ def check_supported(body: ChatRequest) -> None:
 
 
 def conversation(messages: Sequence[ChatMessage], *, max_question_chars: int) -> Conversation:
-    """Earlier questions that are too many or too long are left out: a client can't shorten what was said already.
+    """Earlier questions that Footnote couldn't have been asked, such as too long ones or pictures, are left out, and so are
+    those that are too many: a client can't change what was said already.
 
-    Raises: InvalidInput without a question, and for what is neither text nor said by a user or an assistant.
+    Raises: InvalidInput without a question, and for one that isn't text alone.
     """
-    if any(message.role in ("tool", "function") for message in messages):
-        raise InvalidInput("Footnote calls no tools: leave out messages of role tool and function.", param="messages")
-    said = [(message.role, _text(message).strip()) for message in messages if message.role in ("user", "assistant")]
-    asked = [text for role, text in said if role == "user"]
-    if not asked or not asked[-1]:
+    asked = [message for message in messages if message.role == "user"]
+    if asked and (others := _beside_text(asked[-1])):
+        raise InvalidInput(f"Footnote reads text alone, no {others[0]!r}.", param="messages")
+    if not asked or not (question := _text(asked[-1])):
         raise InvalidInput("There is no question: the last message of role user is empty or missing.", param="messages")
-    *earlier, question = asked
+    earlier = [_text(message) for message in asked[:-1] if not _beside_text(message)]
     history = [text for text in earlier if 0 < len(text) <= max_question_chars][-MAX_HISTORY:]
-    return Conversation(question, tuple(history), tuple(text for _, text in said))
+    texts = tuple(_text(message) for message in messages if message.role in ("user", "assistant"))
+    return Conversation(question, tuple(history), texts)
 
 
 def _text(message: ChatMessage) -> str:
-    if message.content is None:
-        return ""
-    if isinstance(message.content, str):
-        return message.content
-    if others := sorted({part.type for part in message.content if part.type != "text"}):
-        raise InvalidInput(f"Footnote reads text alone, no {others[0]!r}.", param="messages")
-    return "\n".join(part.text or "" for part in message.content)
+    if isinstance(message.content, list):
+        return "\n".join(part.text or "" for part in message.content if part.type == "text").strip()
+    return (message.content or "").strip()
+
+
+def _beside_text(message: ChatMessage) -> list[str]:
+    return sorted({part.type for part in message.content} - {"text"}) if isinstance(message.content, list) else []
 
 
 def annotations_of(answer: Answer) -> list[Annotation]:

@@ -20,6 +20,27 @@ TOWER = "The tower is 330 metres tall and was finished in 1889."
 LIFT = "The lift of the tower carries 20 people at a time [1]."
 HOW_TALL = [{"role": "user", "content": "How tall is the tower?"}]
 
+# As Open WebUI 0.12.4 sends them with every question; two of its thirty-six.
+TOOLS: list[Any] = [
+    {
+        "type": "function",
+        "function": {
+            "name": "get_current_timestamp",
+            "description": "Get the current Unix timestamp in seconds.",
+            "parameters": {"properties": {}, "type": "object"},
+        },
+    },
+    {
+        "type": "function",
+        "function": {
+            "name": "ask_user",
+            "description": "Ask the user clarifying questions before continuing.",
+            "parameters": {"properties": {"questions": {"type": "array"}}, "required": ["questions"], "type": "object"},
+        },
+    },
+]
+PICTURE = {"type": "image_url", "image_url": {"url": "data:image/png;base64,iVBORw0KGgo="}}
+
 
 @pytest.fixture(scope="module")
 def api(tmp_path_factory: pytest.TempPathFactory, fake_embedder: FakeEmbedder, empty_queue: Path) -> Iterator[Running]:
@@ -129,6 +150,32 @@ def test_a_follow_up_is_answered_as_the_conversation_means_it(api: Running, clie
     assert given["citations"] == same["citations"] != []
 
 
+def test_tools_are_an_offer_that_is_not_taken(api: Running, client: openai.OpenAI) -> None:
+    api.model.say(TOWER)
+    for offer in ({}, {"tool_choice": "auto"}, {"tool_choice": "none"}):
+        chunks = client.chat.completions.create(model="footnote", messages=HOW_TALL, stream=True, tools=TOOLS, **offer)
+        deltas = [chunk.choices[0].delta for chunk in chunks]
+        assert "".join(delta.content or "" for delta in deltas) == f"{TOWER} [1]"
+        assert not any(delta.tool_calls for delta in deltas)
+
+
+def test_what_was_said_with_another_model_is_no_obstacle(api: Running, client: openai.OpenAI) -> None:
+    """In a chat whose model is changed, the other one's pictures and tool calls come along for good."""
+    api.model.say(TOWER)
+    files = {"type": "text", "text": '<attached_files>\n<file type="file" name="web.png"/>\n</attached_files>'}
+    call = {"id": "1", "type": "function", "function": {"name": "get_current_timestamp", "arguments": "{}"}}
+    said = [
+        {"role": "user", "content": [files, {"type": "text", "text": "Which famous building stands here?"}, PICTURE]},
+        {"role": "assistant", "content": "", "tool_calls": [call]},
+        {"role": "tool", "tool_call_id": "1", "content": "1795353209"},
+        {"role": "assistant", "content": "It is a tower."},
+        {"role": "user", "content": "Is that tower 330 metres tall?"},  # "that" refers, and not to what was asked of a picture
+    ]
+    completion = client.chat.completions.create(model="footnote", messages=said, tools=TOOLS)
+    assert completion.to_dict()["footnote"]["rewritten_question"] is None
+    assert completion.choices[0].message.content == f"{TOWER} [1]"
+
+
 def test_collections_are_models(client: openai.OpenAI) -> None:
     listed = client.models.list().data
     assert listed[0].id == "footnote"
@@ -153,11 +200,12 @@ def test_collections_are_models(client: openai.OpenAI) -> None:
         ({"messages": []}, "messages"),
         ({"messages": [{"role": "system", "content": "Hello"}]}, "messages"),
         ({"messages": [{"role": "user", "content": "  "}]}, "messages"),
-        ({"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "x"}}]}]}, "messages"),
-        ({"messages": [{"role": "tool", "content": "x", "tool_call_id": "1"}, *HOW_TALL]}, "messages"),
+        ({"messages": [{"role": "user", "content": [{"type": "text", "text": "How tall is it?"}, PICTURE]}]}, "messages"),
         ({"messages": [{"role": "nobody", "content": "x"}]}, "messages.0.role"),
         ({"n": 2}, "n"),
-        ({"tools": [{"type": "function", "function": {"name": "f"}}]}, "tools"),
+        ({"tools": TOOLS, "tool_choice": "required"}, "tool_choice"),
+        ({"tools": TOOLS, "tool_choice": {"type": "function", "function": {"name": "ask_user"}}}, "tool_choice"),
+        ({"functions": [{"name": "f"}], "function_call": {"name": "f"}}, "function_call"),
         ({"logprobs": True}, "logprobs"),
         ({"response_format": {"type": "json_object"}}, "response_format"),
         ({"messages": [{"role": "user", "content": "x" * 501}]}, None),
