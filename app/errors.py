@@ -16,6 +16,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from corpus.database import is_disk_full
@@ -24,6 +25,7 @@ from corpus.errors import FootnoteError, RateLimited, StorageFull, Unavailable
 log = logging.getLogger(__name__)
 PROBLEM = "application/problem+json"
 OPENAI_PATHS = frozenset({"/v1/chat/completions", "/v1/models"})
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 _OPENAI_CODES = {
     "invalid_input": "invalid_value",
     "not_found": "model_not_found",
@@ -87,8 +89,16 @@ async def _http_error(request: Request, exc: Exception) -> JSONResponse:
     headers = dict(exc.headers) if exc.headers else None
     if exc.status_code == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
         return _body_too_large(request.scope)
+    if exc.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        headers = {"Allow": ", ".join(_allowed_methods(request))}
     code = HTTPStatus(exc.status_code).name.lower()
     return refusal(request.scope, status=exc.status_code, code=code, message=str(exc.detail), headers=headers)
+
+
+def _allowed_methods(request: Request) -> list[str]:
+    """Of all routes at the path; the router itself names those of the first one alone."""
+    asked = [{**request.scope, "method": method} for method in METHODS]
+    return [scope["method"] for scope in asked if any(route.matches(scope)[0] is Match.FULL for route in request.app.routes)]
 
 
 async def unexpected_error(request: Request, exc: Exception) -> JSONResponse:

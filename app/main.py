@@ -8,6 +8,7 @@ import logging
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from importlib.metadata import version
+from typing import Any
 
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
@@ -40,6 +41,7 @@ from app.routes import (
 from app.routes.envelope import Envelope
 from app.routes.gate import Gate
 from app.routes.origins import OriginCheck
+from app.routes.problems import describe_refusals
 from app.state import Readiness, open_service
 from app.warming import warming
 from app.web_bundle import load_bundle
@@ -97,6 +99,14 @@ def create_app(
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=allowed_hosts(settings.server))
     app.add_middleware(Envelope, metrics=meters)
     install_error_handlers(app)
+    describe = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            describe_refusals(describe())
+        return describe()
+
+    app.openapi = openapi  # type: ignore[method-assign]
     for routes in (
         ask,
         openai,

@@ -246,6 +246,22 @@ class AskResponse(BaseModel):
         )
 
 
+class RetrievalEvent(BaseModel):
+    """Of a streamed answer, as the two that follow: what was found."""
+
+    hits: list[HitBody]
+    timings_ms: dict[str, float]
+    rewritten_question: str | None
+
+
+class TokenEvent(BaseModel):
+    text: str
+
+
+class CitationsEvent(BaseModel):
+    citations: list[CitationBody]
+
+
 class CollectionBody(BaseModel):
     name: str
     pages: int
@@ -437,6 +453,14 @@ class ReadinessBody(BaseModel):
     model: dict[str, Any] | None = None
     pages: int | None = None
     chunks: int | None = None
+
+
+class StreamFailure(BaseModel):
+    """Why a stream of events ended early; the fields are those of a problem."""
+
+    code: str
+    status: int
+    detail: str
 
 
 class Problem(BaseModel):

@@ -42,7 +42,7 @@ class Running:
         return str(self.http.base_url).rstrip("/")
 
     def inside(self, coroutine: Coroutine[Any, Any, T]) -> T:
-        return asyncio.run_coroutine_threadsafe(coroutine, self.loop).result(timeout=30)
+        return asyncio.run_coroutine_threadsafe(coroutine, self.loop).result(timeout=120)
 
     def put(self, url: str, *blocks: str, **facts: Any) -> str:
         async def write() -> str:
@@ -59,7 +59,9 @@ def running(settings: Settings, *, embedder: FakeEmbedder, queue: Path) -> Itera
     """``queue``: an empty DBOS queue file, which is copied."""
     shutil.copy(queue, settings.data_dir / "queue.sqlite")
     model, readiness = FakeModel(""), Readiness()
-    listener = socket.create_server(("127.0.0.1", 0))
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)  # named, as in footnote.embedded
+    listener.bind(("127.0.0.1", 0))
+    listener.listen()
     server = uvicorn.Server(server_config(create_app(settings, readiness=readiness), settings.server))
     loops: list[asyncio.AbstractEventLoop] = []
 

@@ -11,20 +11,21 @@ from fastapi.responses import StreamingResponse
 
 from app.answering import Answer, AnswerEvent, Draft, Retrieved
 from app.routes.asking import CLIENT_CLOSED_REQUEST, answering, paced, query_for, unless_gone, whole_answer
-from app.routes.problems import problems
+from app.routes.problems import problems, stream_of
 from app.routes.sse import EVENT_STREAM, HEADERS, KEEP_ALIVE, KEEP_ALIVE_S, event, failure_event
-from app.schemas import AskRequest, AskResponse, HitBody
+from app.schemas import AskRequest, AskResponse, CitationsEvent, HitBody, RetrievalEvent, TokenEvent
 from app.state import Querying, Service
 from corpus.errors import FootnoteError
 from corpus.search import SearchQuery
 
 router = APIRouter(prefix="/v1", tags=["ask"])
+STREAM = stream_of(retrieval=RetrievalEvent, token=TokenEvent, citations=CitationsEvent, done=AskResponse)
 
 
 @router.post(
     "/ask",
     response_model=AskResponse,
-    responses={200: {"content": {EVENT_STREAM: {}}}, **problems(404, 422, 503)},
+    responses={200: {"content": {EVENT_STREAM: STREAM}}, **problems(404)},
 )
 async def ask(body: AskRequest, service: Querying, request: Request) -> Any:
     """Answer a question from the indexed pages.
@@ -53,10 +54,12 @@ async def _events(service: Service, query: SearchQuery, history: Sequence[str]) 
 def _encode(one: AnswerEvent) -> list[bytes]:
     match one:
         case Retrieved(hits=hits, timings_ms=timings, rewritten_question=rewritten):
-            bodies = [HitBody.of(hit, explain=False).model_dump(mode="json") for hit in hits]
-            return [event("retrieval", {"hits": bodies, "timings_ms": timings, "rewritten_question": rewritten})]
+            bodies = [HitBody.of(hit, explain=False) for hit in hits]
+            found = RetrievalEvent(hits=bodies, timings_ms=dict(timings), rewritten_question=rewritten)
+            return [event("retrieval", found.model_dump(mode="json"))]
         case Draft(text=text):
-            return [event("token", {"text": text})]
+            return [event("token", TokenEvent(text=text).model_dump())]
         case Answer():
-            body = AskResponse.of(one).model_dump(mode="json")
-            return [event("citations", {"citations": body["citations"]}), event("done", body)]
+            body = AskResponse.of(one)
+            citations = CitationsEvent(citations=body.citations)
+            return [event("citations", citations.model_dump(mode="json")), event("done", body.model_dump(mode="json"))]

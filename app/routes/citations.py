@@ -12,7 +12,7 @@ from app.state import Querying
 router = APIRouter(prefix="/v1/citations", tags=["citations"])
 
 
-@router.post("/check", responses=problems(413, 422, 503))
+@router.post("/check", responses=problems(413))
 async def check_citations(body: CitationsCheck, service: Querying) -> AgedList:
     """Do the quotes of earlier answers still stand? All are compared with one state of the stored pages; nothing is fetched."""
     past = [PastCitation(**citation.model_dump()) for citation in body.citations]

@@ -16,14 +16,14 @@ from app.state import Administering, Service
 router = APIRouter(prefix="/v1/evaluations", tags=["evaluations"])
 
 
-@router.get("", responses=problems(503))
+@router.get("", responses=problems())
 async def list_evaluations(service: Administering) -> EvaluationList:
     """The reports that `footnote eval … --publish` left in the data directory, the newest first."""
     found = await asyncio.to_thread(_evaluations(service).list)
     return EvaluationList(evaluations=[EvaluationBody(**asdict(one)) for one in found])
 
 
-@router.get("/{evaluation_id}", responses=problems(404, 503))
+@router.get("/{evaluation_id}", responses=problems(404))
 async def get_evaluation(evaluation_id: str, service: Administering) -> dict[str, Any]:
     """A whole report, as `footnote eval … --json` writes it."""
     return await asyncio.to_thread(_evaluations(service).read, evaluation_id)

@@ -17,7 +17,7 @@ from corpus.feedback import Judgement
 router = APIRouter(prefix="/v1/feedback", tags=["feedback"])
 
 
-@router.post("", status_code=201, responses=problems(404, 413, 422, 503))
+@router.post("", status_code=201, responses=problems(404, 413))
 async def give_feedback(body: NewFeedback, service: Querying, request: Request) -> FeedbackKept:
     """Judge an answer: helpful or not, and which of its citations were wrong. The question is stored with it."""
     limit = service.settings.answer.max_question_chars
@@ -39,7 +39,7 @@ async def give_feedback(body: NewFeedback, service: Querying, request: Request) 
     return FeedbackKept(id=kept)
 
 
-@router.get("", responses=problems(404, 422, 503))
+@router.get("", responses=problems(404))
 async def list_feedback(
     service: Ingesting,
     collection: Annotated[CollectionName | None, Query()] = None,
@@ -53,6 +53,6 @@ async def list_feedback(
     return FeedbackList(feedback=[FeedbackBody.of(one) for one in found], next=cursor)
 
 
-@router.delete("/{feedback_id}", status_code=204, responses=problems(404, 503))
+@router.delete("/{feedback_id}", status_code=204, responses=problems(404))
 async def delete_feedback(feedback_id: str, service: Ingesting) -> None:
     await service.feedback.delete(feedback_id)

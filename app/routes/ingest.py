@@ -14,7 +14,7 @@ from corpus.sources import JobSpec
 router = APIRouter(prefix="/v1", tags=["ingest"])
 
 
-@router.post("/ingest", status_code=202, responses=problems(422, 503))
+@router.post("/ingest", status_code=202, responses=problems())
 async def ingest(body: IngestRequest, service: Ingesting, response: Response) -> JobAccepted:
     """Put pages, sitemaps or crawls on the queue. The job does the work; its progress is at the URL given back."""
     spec = _spec(body, service.settings.ingest)
@@ -22,7 +22,7 @@ async def ingest(body: IngestRequest, service: Ingesting, response: Response) ->
     return _accepted(await service.jobs.submit(collection_id=collection, spec=spec, every_s=body.every), response)
 
 
-@router.post("/ingest/preview", status_code=202, responses=problems(404, 422, 503))
+@router.post("/ingest/preview", status_code=202, responses=problems(404))
 async def preview(body: IngestRequest, service: Ingesting, response: Response) -> JobAccepted:
     """A dry run of the same: a short job that reads robots.txt and the start pages or sitemaps, and tells in the list of its
     URLs what would be fetched (`would_fetch`, `would_check`), and why not the rest. Nothing is indexed or removed."""

@@ -12,27 +12,28 @@ from fastapi.responses import StreamingResponse
 
 from app.job_schemas import JobBody, JobList, RetryRequest, UrlList, UrlOutcomeBody
 from app.routes.asking import paced
-from app.routes.problems import problems
+from app.routes.problems import problems, stream_of
 from app.routes.sse import EVENT_STREAM, HEADERS, KEEP_ALIVE, KEEP_ALIVE_S, event, failure_event
 from app.state import Ingesting, Readiness, Service
 from corpus.errors import FootnoteError, Unavailable
 from corpus.model import UrlState
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
+STREAM = stream_of(progress=JobBody, done=JobBody)
 
 
-@router.get("", responses=problems(422, 503))
+@router.get("", responses=problems())
 async def list_jobs(service: Ingesting, limit: Annotated[int, Query(ge=1, le=200)] = 50) -> JobList:
     """The newest jobs first."""
     return JobList(jobs=[JobBody.of(job) for job in await service.jobs.list(limit=limit)])
 
 
-@router.get("/{job_id}", responses=problems(404, 503))
+@router.get("/{job_id}", responses=problems(404))
 async def get_job(job_id: str, service: Ingesting) -> JobBody:
     return JobBody.of(await service.jobs.get(job_id))
 
 
-@router.get("/{job_id}/urls", responses=problems(404, 422, 503))
+@router.get("/{job_id}/urls", responses=problems(404))
 async def get_job_urls(
     job_id: str,
     service: Ingesting,
@@ -47,7 +48,7 @@ async def get_job_urls(
 
 
 @router.get(
-    "/{job_id}/events", response_class=StreamingResponse, responses={200: {"content": {EVENT_STREAM: {}}}, **problems(404, 503)}
+    "/{job_id}/events", response_class=StreamingResponse, responses={200: {"content": {EVENT_STREAM: STREAM}}, **problems(404)}
 )
 async def watch_job(job_id: str, service: Ingesting, request: Request) -> StreamingResponse:
     """Progress as server-sent events: `progress` at every change, `done` when the job has ended. The data is the job.
@@ -58,28 +59,28 @@ async def watch_job(job_id: str, service: Ingesting, request: Request) -> Stream
     return StreamingResponse(_events(service, job_id, readiness.stopping), media_type=EVENT_STREAM, headers=HEADERS)
 
 
-@router.post("/{job_id}/cancel", status_code=202, responses=problems(404, 409, 503))
+@router.post("/{job_id}/cancel", status_code=202, responses=problems(404, 409))
 async def cancel_job(job_id: str, service: Ingesting) -> JobBody:
     """Ask for the job's end: at once if it is queued or paused, else within seconds. What was indexed stays."""
     await service.jobs.cancel(job_id)
     return JobBody.of(await service.jobs.get(job_id))
 
 
-@router.post("/{job_id}/pause", status_code=202, responses=problems(404, 409, 503))
+@router.post("/{job_id}/pause", status_code=202, responses=problems(404, 409))
 async def pause_job(job_id: str, service: Ingesting) -> JobBody:
     """Ask for a pause: at once if it is queued, else within seconds. A paused job keeps its place in no queue."""
     await service.jobs.pause(job_id)
     return JobBody.of(await service.jobs.get(job_id))
 
 
-@router.post("/{job_id}/resume", status_code=202, responses=problems(404, 409, 503))
+@router.post("/{job_id}/resume", status_code=202, responses=problems(404, 409))
 async def resume_job(job_id: str, service: Ingesting) -> JobBody:
     """Let a paused job go on where it was."""
     await service.jobs.resume(job_id)
     return JobBody.of(await service.jobs.get(job_id))
 
 
-@router.post("/{job_id}/retry", status_code=202, responses=problems(404, 409, 422, 503))
+@router.post("/{job_id}/retry", status_code=202, responses=problems(404, 409))
 async def retry_job(job_id: str, service: Ingesting, body: RetryRequest | None = None) -> JobBody:
     """Visit an ended job's failed URLs again, and what it hadn't come to when it was cancelled."""
     await service.jobs.retry(job_id, reason=body.reason if body else None)

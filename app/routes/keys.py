@@ -11,7 +11,7 @@ from app.state import Administering
 router = APIRouter(prefix="/v1/keys", tags=["keys"])
 
 
-@router.post("", status_code=201, responses=problems(422, 503))
+@router.post("", status_code=201, responses=problems())
 async def create_key(body: NewKey, service: Administering) -> KeyCreated:
     """Make an API key. The answer is the only one that shows it."""
     key, token = await service.keys.create(
@@ -20,13 +20,13 @@ async def create_key(body: NewKey, service: Administering) -> KeyCreated:
     return KeyCreated(**KeyBody.of(key).model_dump(), key=token)
 
 
-@router.get("", responses=problems(503))
+@router.get("", responses=problems())
 async def list_keys(service: Administering) -> KeyList:
     """All keys, the newest first, those that were revoked or have expired included."""
     return KeyList(keys=[KeyBody.of(key) for key in await service.keys.list()])
 
 
-@router.delete("/{key_id}", responses=problems(404, 503))
+@router.delete("/{key_id}", responses=problems(404))
 async def revoke_key(key_id: str, service: Administering) -> KeyBody:
     """Revoke a key: from the next request on it holds no more."""
     return KeyBody.of(await service.keys.revoke(key_id))

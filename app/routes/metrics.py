@@ -18,7 +18,7 @@ router = APIRouter(tags=["health"])
 @router.get(
     "/metrics",
     response_class=Response,
-    responses={200: {"content": {"text/plain": {}, "application/openmetrics-text": {}}}, **problems(503)},
+    responses={200: {"content": {"text/plain": {}, "application/openmetrics-text": {}}}, **problems()},
 )
 async def metrics(service: Administering, request: Request) -> Response:
     """Figures for Prometheus; docs/operations.md tells what they mean. Reads the database and the data directory's sizes."""

@@ -31,7 +31,7 @@ LogLimit = Annotated[int, Query(ge=1, le=1000)]
 router = APIRouter(prefix="/v1", tags=["pages"])
 
 
-@router.get("/pages", responses=problems(404, 422, 503))
+@router.get("/pages", responses=problems(404))
 async def list_pages(
     service: Querying,
     collection: Annotated[CollectionName, Query()] = DEFAULT_COLLECTION,
@@ -46,7 +46,7 @@ async def list_pages(
     return PageList(pages=[PageBody.of(page) for page in pages], next=cursor)
 
 
-@router.get("/pages/{page_id}", responses=problems(404, 503))
+@router.get("/pages/{page_id}", responses=problems(404))
 async def get_page(page_id: str, service: Querying) -> PageDetail:
     """A page with its stored text, which citations' spans count in, and the spans of its chunks."""
     whole = await service.pages.whole(page_id)
@@ -58,14 +58,14 @@ async def get_page(page_id: str, service: Querying) -> PageDetail:
     )
 
 
-@router.get("/pages/{page_id}/log", responses=problems(404, 422, 503))
+@router.get("/pages/{page_id}/log", responses=problems(404))
 async def page_log(page_id: str, service: Querying, before: Before = None, limit: LogLimit = 50) -> UrlLog:
     """What each job made of the page's URL, the newest first."""
     page = await service.pages.get(page_id)
     return await _log(service, page.url, await service.pages.collection_id(page.collection), before=before, limit=limit)
 
 
-@router.get("/urls/log", responses=problems(404, 422, 503))
+@router.get("/urls/log", responses=problems(404))
 async def url_log(
     url: Annotated[str, Query(min_length=1, max_length=4096)],
     service: Querying,
@@ -84,23 +84,23 @@ async def _log(service: Service, url: str, collection_id: int, *, before: int | 
     return UrlLog.of(url, visits, limit=limit)
 
 
-@router.delete("/pages/{page_id}", status_code=204, responses=problems(404, 503))
+@router.delete("/pages/{page_id}", status_code=204, responses=problems(404))
 async def delete_page(page_id: str, service: Ingesting) -> None:
     """Delete a page. Once this has answered, no search and no answer shows it."""
     await service.pages.delete(page_id)
 
 
-@router.get("/collections", responses=problems(503))
+@router.get("/collections", responses=problems())
 async def list_collections(service: Querying) -> CollectionList:
     return CollectionList(collections=[CollectionBody.of(collection) for collection in await service.pages.collections()])
 
 
-@router.post("/collections", status_code=201, responses=problems(409, 422, 503))
+@router.post("/collections", status_code=201, responses=problems(409))
 async def create_collection(body: NewCollection, service: Ingesting) -> CollectionBody:
     return CollectionBody.of(await service.pages.create_collection(body.name))
 
 
-@router.delete("/collections/{name}", status_code=204, responses=problems(404, 409, 503))
+@router.delete("/collections/{name}", status_code=204, responses=problems(404, 409))
 async def delete_collection(name: str, service: Administering) -> None:
     """Delete a collection with all its pages and the log of its jobs."""
     await service.pages.delete_collection(name)

@@ -19,7 +19,7 @@ from corpus.spans import span
 router = APIRouter(prefix="/v1", tags=["search"])
 
 
-@router.post("/search", responses=problems(404, 422, 503), response_model_exclude_none=True)
+@router.post("/search", responses=problems(404), response_model_exclude_none=True)
 async def search(body: SearchRequest, service: Querying) -> SearchResponse:
     """Hybrid, dense or lexical search. With `explain`, each stage's rank and score and its milliseconds are shown."""
     settings = service.settings

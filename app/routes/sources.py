@@ -14,7 +14,7 @@ from app.state import Ingesting
 router = APIRouter(prefix="/v1", tags=["sources"])
 
 
-@router.get("/sources", responses=problems(404, 422, 503))
+@router.get("/sources", responses=problems(404))
 async def list_sources(
     service: Ingesting,
     collection: Annotated[CollectionName | None, Query()] = None,
@@ -27,12 +27,12 @@ async def list_sources(
     return SourceList(sources=[SourceBody.of(source) for source in sources], next=cursor)
 
 
-@router.get("/sources/{source_id}", responses=problems(404, 503))
+@router.get("/sources/{source_id}", responses=problems(404))
 async def get_source(source_id: str, service: Ingesting) -> SourceBody:
     return SourceBody.of(await service.sources.get(source_id))
 
 
-@router.post("/sources/{source_id}/run", status_code=202, responses=problems(404, 409, 503))
+@router.post("/sources/{source_id}/run", status_code=202, responses=problems(404, 409))
 async def run_source(source_id: str, service: Ingesting, response: Response) -> JobAccepted:
     """Run a source again now, with what it was last submitted with."""
     job_id = await service.jobs.run_source(source_id)
@@ -41,14 +41,14 @@ async def run_source(source_id: str, service: Ingesting, response: Response) -> 
     return JobAccepted(job_id=job_id, url=location)
 
 
-@router.put("/sources/{source_id}/schedule", responses=problems(404, 422, 503))
+@router.put("/sources/{source_id}/schedule", responses=problems(404))
 async def schedule_source(source_id: str, body: ScheduleRequest, service: Ingesting) -> SourceBody:
     """Run a source every so often, for the first time after one such while; or no more."""
     await service.sources.schedule(source_id, every_s=body.every)
     return SourceBody.of(await service.sources.get(source_id))
 
 
-@router.delete("/sources/{source_id}", responses=problems(404, 409, 422, 503))
+@router.delete("/sources/{source_id}", responses=problems(404, 409))
 async def delete_source(
     source_id: str,
     service: Ingesting,
@@ -58,7 +58,7 @@ async def delete_source(
     return SourceDeleted(pages_deleted=await service.sources.delete(source_id, with_pages=pages))
 
 
-@router.get("/failures", responses=problems(404, 422, 503))
+@router.get("/failures", responses=problems(404))
 async def list_failures(
     service: Ingesting,
     collection: Annotated[CollectionName | None, Query()] = None,

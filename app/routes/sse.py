@@ -7,6 +7,7 @@ from typing import Any
 
 from fastapi.sse import format_sse_event
 
+from app.schemas import StreamFailure
 from corpus.errors import FootnoteError
 
 EVENT_STREAM = "text/event-stream"
@@ -24,4 +25,4 @@ def event(name: str, data: Any, *, id: str | None = None) -> bytes:
 
 
 def failure_event(exc: FootnoteError) -> bytes:
-    return event("error", {"code": exc.code, "status": exc.status, "detail": exc.message})
+    return event("error", StreamFailure(code=exc.code, status=exc.status, detail=exc.message).model_dump())
