@@ -116,6 +116,7 @@ def test_from_the_first_page_to_a_cited_answer_and_away_again(
     note = turn.locator(".note")
     expect(note.locator("mark")).to_have_text(TOWER)
     expect(note.locator(".context").first).to_contain_text("The lamp of the lighthouse turns")
+    expect(turn.locator(".notes q")).to_have_text(TOWER)
     original = note.get_by_role("link", name="Open the page at this sentence")
     assert str(original.get_attribute("href")).startswith(f"{site.url}index.html#:~:text=The%20lighthouse")
     assert {"noopener", "noreferrer"} <= set(str(original.get_attribute("rel")).split())
@@ -155,6 +156,25 @@ def test_from_the_first_page_to_a_cited_answer_and_away_again(
     assert service_with_model.get("/v1/pages")["pages"] == []
     page.get_by_role("link", name="Ask", exact=True).click()
     expect(ask(visit, QUESTION).locator(".state")).to_contain_text("Not answered")
+
+
+def test_quotes_are_said_once_and_their_surroundings_keep_their_lines(
+    visit: Visit, stocked: MortalService, model: ScriptedModel
+) -> None:
+    model.text = "Penguins fly."
+    visit.open()
+    turn = ask(visit, QUESTION)
+    expect(turn.locator(".state")).to_contain_text("Quoted")
+    expect(turn.locator(".quotation bdi").first).to_have_text(f"“{TOWER}”")
+    expect(turn.locator(".notes li").first).to_contain_text("Farewell Point")
+    expect(turn.locator(".notes q")).to_have_count(0)
+    turn.get_by_role("button", name="Footnote 1").click()
+    expect(turn.locator(".note blockquote")).to_have_css("white-space", "pre-wrap")  # code is indented
+    note, article = turn.locator(".note").bounding_box(), turn.bounding_box()
+    assert note is not None
+    assert article is not None
+    assert article["x"] <= note["x"]
+    assert note["x"] + note["width"] <= article["x"] + article["width"]
 
 
 def test_a_job_is_paused_resumed_and_cancelled(visit: Visit, site: Served) -> None:
@@ -359,7 +379,7 @@ def test_an_answer_is_judged_and_its_wrong_footnote_named(visit: Visit, stocked:
     model.text = TOWER
     visit.open()
     turn = ask(visit, QUESTION)
-    expect(turn.locator(".state")).to_contain_text(re.compile(r"confidence \d+%"))
+    expect(turn.locator(".state")).to_contain_text(re.compile(r"Confidence \d+%\."))
     turn.get_by_role("button", name="Footnote 1").click()
     turn.get_by_role("button", name="This footnote is wrong").click()
     expect(turn.locator(".note")).to_be_hidden()

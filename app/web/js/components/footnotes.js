@@ -17,14 +17,14 @@ export function marker(citation, passages, object) {
   return h("sup", { class: "footnote" }, opener);
 }
 
-/** The list of notes under the answer. */
-export function noteList(citations) {
+/** The list of notes under the answer. `hasQuotes`: the answer is made of the quotes, which needn't be said twice. */
+export function noteList(citations, { hasQuotes }) {
   const name = freshId("notes");
   return h("section", { class: "notes", "aria-labelledby": name },
     h("h3", { class: "unseen", id: name }, "Footnotes"),
     h("ol", {}, citations.map((citation) =>
       h("li", { value: citation.number },
-        h("q", {}, h("bdi", {}, citation.quote)), " ",
+        !hasQuotes && [h("q", {}, h("bdi", {}, citation.quote)), " "],
         h("span", { class: "whence" }, place(citation)), " ",
         h("span", { class: "ways" }, ways(citation))))));
 }
@@ -37,7 +37,7 @@ function notePopover(citation, passages, object) {
     h("blockquote", { dir: "auto" },
       before && h("span", { class: "context" }, `…${before}`),
       h("mark", {}, citation.quote),
-      after && h("span", { class: "context" }, `${after}…`)),
+      after && h("span", { class: "context" }, `${after} …`)),
     h("p", { class: "note-foot" },
       h("span", { class: "ways" }, ways(citation)),
       h("span", { class: "fetched" }, `as of ${dateTime(citation.fetched_at)}`)),
@@ -53,7 +53,7 @@ function surroundings(citation, passages) {
   const to = citation.end - passage.start;
   return {
     before: plain(slice(passage.text, Math.max(0, from - AROUND), from).replace(/^\S*\s/, "")),
-    after: plain(slice(passage.text, to, to + AROUND).replace(/\s\S*$/, " ")),
+    after: plain(slice(passage.text, to, to + AROUND).replace(/\s\S*$/, "")).trimEnd(),
   };
 }
 

@@ -66,7 +66,8 @@ export function attachPopover(opener, make) {
   });
 }
 
-/** Below the opener, or above where there is more room; narrow screens show it as a sheet at the bottom (ask.css). */
+/** Below the opener, or above where there is more room, and within the column of text; narrow screens show it as a sheet at the
+    bottom (ask.css). */
 function place(popover, opener) {
   if (matchMedia("(max-width: 40rem)").matches) {
     popover.style.removeProperty("left");
@@ -75,7 +76,8 @@ function place(popover, opener) {
   }
   const at = opener.getBoundingClientRect();
   const { offsetWidth: width, offsetHeight: height } = popover;
-  const left = Math.min(Math.max(GAP_PX, at.left + at.width / 2 - width / 2), innerWidth - width - GAP_PX);
+  const column = opener.closest("article, main").getBoundingClientRect();
+  const left = Math.max(column.left, Math.min(at.left + at.width / 2 - width / 2, column.right - width));
   const below = at.bottom + GAP_PX;
   const fitsBelow = below + height <= innerHeight - GAP_PX || at.top < innerHeight - at.bottom;
   popover.style.left = `${left}px`;

@@ -78,7 +78,7 @@ export class Turn {
       this.statements(answer),
       answer.notes.map((note) => h("p", { class: "remark" }, note)),
       answer.nearest.length > 0 && nearest(answer.nearest),
-      answer.citations.length > 0 && noteList(answer.citations),
+      answer.citations.length > 0 && noteList(answer.citations, { hasQuotes: answer.state === "quoted" }),
       this.actions(answer),
       this.judging.element);
     return this;
@@ -114,7 +114,7 @@ export class Turn {
 /** How sure the service is that the pages answer, which decided between answering and not. */
 function sureness({ confidence }) {
   if (!Number.isFinite(confidence)) return null;
-  return h("span", { class: "sureness", title: "How likely it is that the pages answer the question" }, `confidence ${Math.round(confidence * 100)}%`);
+  return h("span", { class: "sureness", title: "How likely it is that the pages answer the question" }, `Confidence ${Math.round(confidence * 100)}%.`);
 }
 
 function nearest(pages) {
