@@ -86,6 +86,15 @@ def new_database(request: pytest.FixtureRequest) -> Callable[[], dict[str, str]]
     return lambda: {"url": server.fresh_database()}
 
 
+@pytest.fixture(scope="session", params=["sqlite", "postgresql"])
+def either_database(request: pytest.FixtureRequest, new_database: Callable[[], dict[str, str]]) -> Callable[[], dict[str, str]]:
+    """As ``new_database``, for tests that are run on both without being asked to."""
+    if request.param == "sqlite":
+        return new_database
+    server: PostgresServer = request.getfixturevalue("postgres")
+    return lambda: {"url": server.fresh_database()}
+
+
 @dataclass(frozen=True, slots=True)
 class Home:
     """Where a test keeps metadata and jobs: the addresses of both."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +17,13 @@ from tests.unit.evaluations import evaluation
 
 
 @pytest.fixture(scope="module")
-def api(tmp_path_factory: pytest.TempPathFactory, fake_embedder: FakeEmbedder, empty_queue: Path) -> Iterator[Running]:
-    settings = Settings(data_dir=tmp_path_factory.mktemp("evaluations"))
+def api(
+    tmp_path_factory: pytest.TempPathFactory,
+    fake_embedder: FakeEmbedder,
+    empty_queue: Path,
+    either_database: Callable[[], dict[str, str]],
+) -> Iterator[Running]:
+    settings = Settings(data_dir=tmp_path_factory.mktemp("evaluations"), database=either_database())
     with running(settings, embedder=fake_embedder, queue=empty_queue) as api:
         yield api
 

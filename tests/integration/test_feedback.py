@@ -36,11 +36,11 @@ def api(
     tmp_path_factory: pytest.TempPathFactory,
     fake_embedder: FakeEmbedder,
     empty_queue: Path,
-    new_database: Callable[[], dict[str, str]],
+    either_database: Callable[[], dict[str, str]],
 ) -> Iterator[Running]:
     settings = Settings(
         data_dir=tmp_path_factory.mktemp("feedback"),
-        database=new_database(),
+        database=either_database(),
         answer={"abstain_below": 0.1, "max_question_chars": 500},
     )
     with running(settings, embedder=fake_embedder, queue=empty_queue) as api:
