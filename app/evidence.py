@@ -1,20 +1,19 @@
 """Evidence first: which sentences of the retrieved chunks speak to the question, and how well.
 
 Everything afterwards rests on this: whether to answer at all, what the model may say, what is quoted. A sentence is scored by
-late interaction with the question (as MaxSim: each word of the question takes its best match), with two differences. The words
-of the heading that a sentence stands under give it its meaning but are no evidence themselves: most pages that don't answer a
-question are about the right thing. And the words' matches are combined by their geometric mean, so that one word of the question
-which nothing matches weighs heavily. Each match is the mean of the sentence's and its chunk's.
+late interaction with the question (as MaxSim: each word of the question takes its best match), over the token vectors that its
+chunk was embedded to, so nothing is embedded while somebody waits. Those of the sentence stand in the midst of them: they know
+what "it" is. A chunk's title and headings give its words their meaning but are no evidence of a sentence: most pages that don't
+answer a question are about the right thing. The words' matches are combined by their geometric mean, so that one word of the
+question which nothing matches weighs heavily. Each match is the mean of the sentence's and its chunk's.
 
-Measured against plain MaxSim of sentence and chunk, both averaged: as a reason to refuse, AUC .945 against .939 (595 cases of
-XQuAD-en, its pages in the index or taken out) and .893 against .859 (CLAPnq, 300 questions); the best sentence holds the gold
-answer in 83% against 82%, and is a gold sentence in 85% against 81%.
+``docs/answers.md`` has the figures, beside plain MaxSim and beside sentences that are embedded by themselves.
 """
 
 from __future__ import annotations
 
 import asyncio
-import string
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
@@ -66,27 +65,47 @@ class EvidenceFinder:
         return sorted(scored, key=lambda s: (-s.score, s.chunk.page_id, s.start))
 
     def _score(self, question: Embedding, sentences: Sequence[Sentence]) -> list[float]:
-        headings = [heading_of(sentence.chunk) for sentence in sentences]
-        embeddings = self._embedder.embed_passages([_under(h, s.text) for h, s in zip(headings, sentences, strict=True)])
-        if not any(len(embedding.tokens) for embedding in embeddings):  # the embedder knows no token vectors
-            return [_cosine(question.vector, embedding.vector) for embedding in embeddings]
-        chunks = self._tokens.load(list({sentence.chunk.id for sentence in sentences}))
-        of_chunk = {chunk_id: best_matches(question.tokens, tokens) for chunk_id, tokens in chunks.items()}
-        spoken_for = {heading: self._kept_tokens(heading) for heading in set(headings)}
-        of_sentence = [
-            best_matches(question.tokens, _without_first(embedding.tokens, spoken_for[heading]))
-            for embedding, heading in zip(embeddings, headings, strict=True)
-        ]
-        # A chunk deleted from the token store a moment ago leaves its sentences to their own matches.
-        return [
-            geometric_mean(np.mean([own, of_chunk.get(sentence.chunk.id, own)], axis=0))
-            for sentence, own in zip(sentences, of_sentence, strict=True)
-        ]
+        chunks = {sentence.chunk.id: sentence.chunk for sentence in sentences}
+        tokens = self._tokens.load(list(chunks))
+        missing = [chunk for chunk in chunks.values() if chunk.id not in tokens]  # deleted a moment ago, or damaged
+        if missing:
+            anew = self._embedder.embed_passages([_under(chunk, chunk.text) for chunk in missing])
+            tokens |= {chunk.id: embedding.tokens for chunk, embedding in zip(missing, anew, strict=True)}
+        if not any(len(vectors) for vectors in tokens.values()):  # the embedder knows no token vectors
+            vectors = self._embedder.embed_sentences([_under(sentence.chunk, sentence.text) for sentence in sentences])
+            return [_cosine(question.vector, vector) for vector in vectors]
+        matches = {
+            chunk.id: Matches(question.tokens, tokens[chunk.id], self._embedder.token_spans(chunk.text))
+            for chunk in chunks.values()
+        }
+        scores = []
+        for sentence in sentences:
+            of_chunk, begin = matches[sentence.chunk.id], sentence.chunk.start
+            own = of_chunk.within(sentence.start - begin, sentence.end - begin)
+            scores.append(geometric_mean(np.mean([own, of_chunk.all], axis=0)))
+        return scores
 
-    def _kept_tokens(self, text: str) -> int:
-        """How many token vectors a text has: embedders leave out what is punctuation alone."""
-        offsets = self._embedder.tokenizer.offsets(text)
-        return sum(not all(character in string.punctuation for character in text[start:end]) for start, end in offsets)
+
+class Matches:
+    """How well each token of a question is matched by a chunk, and by any part of it: the greatest cosine with a token there.
+
+    ``question`` and ``passage``: shapes (q, d) and (p, d). ``spans``: where the text's tokens stand in it. Title and headings
+    were embedded before the text, so that its tokens are the last of the passage's.
+    """
+
+    def __init__(self, question: Float32, passage: Float32, spans: Sequence[tuple[int, int]]) -> None:
+        self._cosines = question @ passage.T if len(passage) else np.zeros((len(question), 0), dtype=np.float32)
+        self._before = len(passage) - len(spans)
+        self._starts = [start for start, _ in spans]
+        self._ends = [end for _, end in spans]
+        self.all = _greatest(self._cosines)
+
+    def within(self, start: int, end: int) -> Float32:
+        """Of the tokens between two places of the text, shape (q,). Of all, if nobody can tell where they are."""
+        if self._before < 0:
+            return self.all
+        first, beyond = bisect_right(self._ends, start), bisect_left(self._starts, end)
+        return _greatest(self._cosines[:, self._before + first : self._before + beyond])
 
 
 def distinct_sentences(chunks: Sequence[Chunk]) -> list[Sentence]:
@@ -124,12 +143,9 @@ def _cosine(one: Float32, other: Float32) -> float:
     return float(one @ other / max(float(np.linalg.norm(one) * np.linalg.norm(other)), 1e-12))
 
 
-def best_matches(question: Float32, passage: Float32) -> Float32:
-    """For each token of the question the greatest cosine with any of the passage's. Shapes (q, d) and (p, d), gives (q,)."""
-    if not len(passage):
-        return np.zeros(len(question), dtype=np.float32)
-    matches: Float32 = np.max(question @ passage.T, axis=1)
-    return matches
+def _greatest(cosines: Float32) -> Float32:
+    greatest: Float32 = np.max(cosines, axis=1, initial=0.0)
+    return greatest
 
 
 def geometric_mean(matches: Float32) -> float:
@@ -137,15 +153,7 @@ def geometric_mean(matches: Float32) -> float:
     return float(np.exp(np.log(np.clip(matches, LEAST_MATCH, 1.0)).mean())) if len(matches) else 0.0
 
 
-def heading_of(chunk: Chunk) -> str:
-    return chunk.heading_path[-1] if chunk.heading_path else chunk.title
-
-
-def _under(heading: str, text: str) -> str:
-    """What is embedded of a sentence: with the heading it stands under, for "It returns None." means little without."""
-    return f"{heading}: {text}" if heading else text
-
-
-def _without_first(tokens: Float32, count: int) -> Float32:
-    """A heading lends its words their meaning, but that a page is about something is no evidence that it says what was asked."""
-    return tokens[count:] if len(tokens) > count else tokens
+def _under(chunk: Chunk, text: str) -> str:
+    """With the heading it stands under, for "It returns None." means little without."""
+    heading = chunk.heading_path[-1] if chunk.heading_path else chunk.title
+    return f"{heading}\n{text}" if heading else text

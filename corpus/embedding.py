@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import string
 import threading
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -65,8 +65,10 @@ class TokenOffsets:
         self.max_tokens = max_tokens
         self.special_tokens = special_tokens
 
-    def offsets(self, text: str) -> list[tuple[int, int]]:
-        return list(self._tokenizer.encode(text, add_special_tokens=False).offsets)
+    def offsets(self, text: str, *, skipped: Collection[int] = ()) -> list[tuple[int, int]]:
+        """Begin and end in characters of each token but those with a ``skipped`` id."""
+        encoding = self._tokenizer.encode(text, add_special_tokens=False)
+        return [place for token, place in zip(encoding.ids, encoding.offsets, strict=True) if token not in skipped]
 
     def lengths(self, texts: Sequence[str]) -> list[int]:
         """How many tokens each text has, special ones left out."""
@@ -89,6 +91,11 @@ class Embedder(Protocol):
         """Sentence vectors alone, shape (len(texts), dimension), unit length."""
         ...
 
+    def token_spans(self, text: str) -> list[tuple[int, int]]:
+        """Where each token vector that :meth:`embed_passages` makes of the text stands in it, in their order. Of a text that
+        others were put before, they are the last."""
+        ...
+
 
 class SentenceTransformerEmbedder:
     """Any sentence-transformers model from a local folder, in process. Prompts, input limit, dimension, and whether vectors are
@@ -107,7 +114,8 @@ class SentenceTransformerEmbedder:
         self.tokenizer = TokenOffsets(backend=backend, max_tokens=stamp.max_tokens, special_tokens=special)
         # Every passage begins with the model's prompt, whose tokens take room as special ones do.
         self.tokenizer.special_tokens += len(self.tokenizer.offsets(stamp.passage_prompt))
-        self._skipped_ids = np.array([] if is_bare else sorted(_skipped_token_ids(tokenizer)))
+        self._knows_tokens = not is_bare
+        self._skipped_ids = set() if is_bare else _skipped_token_ids(tokenizer)
 
     @classmethod
     def load(
@@ -167,6 +175,9 @@ class SentenceTransformerEmbedder:
             return np.zeros((0, self.stamp.dimension), dtype=np.float32)
         return np.stack([embedding.vector for embedding in self._encode(texts, prompt=self.stamp.passage_prompt)])
 
+    def token_spans(self, text: str) -> list[tuple[int, int]]:
+        return self.tokenizer.offsets(text, skipped=self._skipped_ids) if self._knows_tokens else []
+
     def _encode(self, texts: Sequence[str], *, prompt: str) -> list[Embedding]:
         """One forward pass gives both kinds of vectors. Batches are sorted by tokens, so that little is padding (by characters
         a quarter more of what is computed was)."""
@@ -196,7 +207,7 @@ class SentenceTransformerEmbedder:
                 return [Embedding(vector=vector, tokens=none) for vector in vectors]
             tokens = normalize(output["token_embeddings"].float(), dim=-1).cpu().numpy()
         ids, mask = features["input_ids"].cpu().numpy(), features["attention_mask"].cpu().numpy()
-        keep = (mask == 1) & ~np.isin(ids, self._skipped_ids)
+        keep = (mask == 1) & ~np.isin(ids, sorted(self._skipped_ids))
         keep &= np.cumsum(mask, axis=1) > int(features.get("prompt_length", 0))  # the prompt is no part of the text
         return [Embedding(vector=v, tokens=t[k]) for v, t, k in zip(vectors, tokens, keep, strict=True)]
 

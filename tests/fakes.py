@@ -58,6 +58,9 @@ class FakeEmbedder:
         vectors = [self._embed(text).vector for text in texts]
         return np.stack(vectors) if vectors else np.zeros((0, self.stamp.dimension), dtype=np.float32)
 
+    def token_spans(self, text: str) -> list[tuple[int, int]]:
+        return [word.span() for word in _WORD.finditer(text)]
+
     def _embed(self, text: str) -> Embedding:
         dimension = self.stamp.dimension
         words = _WORD.findall(text.lower())[: self.stamp.max_tokens - SPECIAL_TOKENS]

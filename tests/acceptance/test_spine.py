@@ -48,9 +48,15 @@ def crawled(forks: ForkServer, tmp_path_factory: pytest.TempPathFactory) -> Iter
         ids = [service.post("/v1/ingest", crawl)["job_id"]]
         if site.pages:
             ids.append(service.post("/v1/ingest", {"urls": [served.url + path for path in site.pages]})["job_id"])
-        time.sleep(random.Random(seed).uniform(0.5, 10.0))
+        chance = random.Random(seed)
+        few = chance.randint(1, 10)  # of at least 15 pages; what is asked for next stays unanswered
+        while len(served.requests) < few:
+            time.sleep(0.01)
+        served.gate.clear()
+        time.sleep(chance.uniform(0.0, 5.0))
         killed = not all(service.get(f"/v1/jobs/{job_id}")["finished_at"] for job_id in ids)
         service.kill()
+        served.gate.set()
         service.start()
         jobs = [service.wait_for_job(job_id, timeout_s=JOB_TIMEOUT_S) for job_id in ids]
         yield Crawled(service, site, served, jobs, killed)

@@ -142,6 +142,23 @@ async def test_without_a_reranker_it_answers_as_well(shelf: Shelf) -> None:
     assert (await ask(shelf, TALL, rerank=False)).state is AnswerState.GROUNDED
 
 
+async def test_sentences_are_weighed_by_what_is_stored(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
+    """To embed them anew took most of an answer's time."""
+    await fill(shelf)
+    for name in ("embed_passages", "embed_sentences"):
+        monkeypatch.setattr(shelf.corpus.embedder, name, lambda texts: pytest.fail("embedded"))
+    assert (await ask(shelf, TALL)).state is AnswerState.GROUNDED
+
+
+async def test_where_token_vectors_are_lost_it_answers_as_well(shelf: Shelf) -> None:
+    page_id = await fill(shelf)
+    confidence = (await ask(shelf, TALL)).confidence
+    shelf.corpus.index.tokens.delete([chunk.id for chunk in (await shelf.pages.whole(page_id)).chunks])
+    answer = await ask(shelf, TALL)
+    assert answer.state is AnswerState.GROUNDED
+    assert answer.confidence == pytest.approx(confidence, abs=0.01)
+
+
 async def test_the_events_come_in_order_and_the_drafts_are_what_the_model_said(shelf: Shelf) -> None:
     await fill(shelf)
     events = await events_of(shelf, answerer(shelf, FakeModel(TALL)), HOW_TALL)

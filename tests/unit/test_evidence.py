@@ -15,15 +15,39 @@ from app.confidence import (
     Calibration,
     calibration_for,
 )
-from app.evidence import LEAST_MATCH, best_matches, geometric_mean
+from app.evidence import LEAST_MATCH, Matches, geometric_mean
 from corpus.weights import E5, MINILM
 
 EAST, NORTH = np.array([1.0, 0.0], dtype=np.float32), np.array([0.0, 1.0], dtype=np.float32)
 
 
+QUESTION = np.stack([EAST, NORTH])
+WORDS = [(0, 3), (4, 7), (8, 11)]  # of "aaa bbb ccc"
+
+
 def test_each_word_of_the_question_takes_its_best_match() -> None:
-    assert best_matches(np.stack([EAST, NORTH]), np.stack([EAST, EAST])).tolist() == [1.0, 0.0]
-    assert best_matches(np.stack([EAST, NORTH]), np.zeros((0, 2), dtype=np.float32)).tolist() == [0.0, 0.0]
+    assert Matches(QUESTION, np.stack([EAST, EAST]), []).all.tolist() == [1.0, 0.0]
+    nothing = Matches(QUESTION, np.zeros((0, 2), dtype=np.float32), [])
+    assert nothing.all.tolist() == nothing.within(0, 9).tolist() == [0.0, 0.0]
+
+
+def test_a_part_is_matched_by_its_own_tokens_alone() -> None:
+    matches = Matches(QUESTION, np.stack([EAST, NORTH, EAST]), WORDS)
+    assert matches.all.tolist() == [1.0, 1.0]
+    assert matches.within(0, 3).tolist() == matches.within(0, 4).tolist() == [1.0, 0.0]
+    assert matches.within(4, 7).tolist() == matches.within(3, 8).tolist() == [0.0, 1.0]
+    assert matches.within(6, 9).tolist() == [1.0, 1.0]  # what it has a part of, it has
+    assert matches.within(3, 4).tolist() == [0.0, 0.0]
+
+
+def test_the_heading_before_a_text_is_no_part_of_it() -> None:
+    matches = Matches(QUESTION, np.stack([NORTH, NORTH, EAST, EAST, EAST]), WORDS)
+    assert matches.all.tolist() == [1.0, 1.0]
+    assert matches.within(0, 11).tolist() == [1.0, 0.0]
+
+
+def test_where_nobody_can_tell_which_tokens_are_a_parts_all_are() -> None:
+    assert Matches(QUESTION, np.stack([EAST, NORTH]), WORDS).within(0, 3).tolist() == [1.0, 1.0]
 
 
 def test_a_word_that_nothing_matches_weighs_more_than_in_the_mean() -> None:
