@@ -4,7 +4,8 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 # Extra arguments for pip, for instance an index that has CPU builds of PyTorch.
 PIP_ARGS ?=
-# Three test files at a time (they wait as much as they compute, so two left two cores half idle), the long ones first. `make test TEST_ARGS=` runs one after the other, `TEST_ARGS="-s …"` shows figures.
+# Three test files at a time, the long ones first: they wait as much as they compute, so two left two cores half idle.
+# `make test TEST_ARGS=` runs one after the other, `TEST_ARGS="-s …"` shows figures.
 TEST_ARGS ?= --numprocesses 3 --dist loadfile --no-loadscope-reorder
 
 .PHONY: help serve test check lint bench bench-curves clean

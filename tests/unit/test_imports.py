@@ -93,6 +93,7 @@ def test_importing_any_module_writes_nothing_and_calls_nobody(tmp_path: Path) ->
     [
         ("ingest.worker", {"fastapi", "starlette", "uvicorn", "pypdfium2", "mammoth", "mdit_py_plugins"}),
         ("footnote.cli", set(HEAVY)),
+        ("footnote.__main__", {"footnote.cli", "typer", "httpx2"}),
         ("app.main", {"torch", "transformers", "sentence_transformers", "pymilvus", "milvus_lite", "xllamacpp"}),
         ("corpus.opening", {"fastapi", "torch", "transformers", "sentence_transformers", "pymilvus", "milvus_lite"}),
     ],
