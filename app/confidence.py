@@ -32,7 +32,7 @@ class Calibration:
         return 1.0 / (1.0 + math.exp(-max(-700.0, min(700.0, self.slope * (score - self.middle)))))
 
 
-MINILM_CALIBRATION = Calibration(slope=23.0, middle=0.551)
+MINILM_CALIBRATION = Calibration(slope=23.7, middle=0.565)
 E5_CALIBRATION = Calibration(slope=52.0, middle=0.826)
 E5_UNSPACED_CALIBRATION = Calibration(slope=78.0, middle=0.858)
 

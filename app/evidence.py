@@ -4,8 +4,8 @@ Everything afterwards rests on this: whether to answer at all, what the model ma
 late interaction with the question (as MaxSim: each word of the question takes its best match), over the token vectors that its
 chunk was embedded to, so nothing is embedded while somebody waits. Those of the sentence stand in the midst of them: they know
 what "it" is. A chunk's title and headings give its words their meaning but are no evidence of a sentence: most pages that don't
-answer a question are about the right thing. The words' matches are combined by their geometric mean, so that one word of the
-question which nothing matches weighs heavily. Each match is the mean of the sentence's and its chunk's.
+answer a question are about the right thing. Each match is the mean of the sentence's and its chunk's, and the words' matches are
+combined by a mean in which a word of the question that nothing matches weighs more than in MaxSim's.
 
 ``docs/answers.md`` has the figures, beside plain MaxSim and beside sentences that are embedded by themselves.
 """
@@ -26,7 +26,6 @@ from corpus.sentences import sentence_spans
 from corpus.store import TokenStore
 
 MAX_QUOTE_CHARS = 400
-LEAST_MATCH = 0.05
 MIN_QUOTE_CHARS = 12  # shorter units ("See also.", "Yes.") say nothing on their own
 
 
@@ -82,7 +81,7 @@ class EvidenceFinder:
         for sentence in sentences:
             of_chunk, begin = matches[sentence.chunk.id], sentence.chunk.start
             own = of_chunk.within(sentence.start - begin, sentence.end - begin)
-            scores.append(geometric_mean(np.mean([own, of_chunk.all], axis=0)))
+            scores.append(root_mean(np.mean([own, of_chunk.all], axis=0)))
         return scores
 
 
@@ -148,9 +147,10 @@ def _greatest(cosines: Float32) -> Float32:
     return greatest
 
 
-def geometric_mean(matches: Float32) -> float:
-    """Of matches of at least ``LEAST_MATCH``: what matches less matches nothing. 0 where there are none."""
-    return float(np.exp(np.log(np.clip(matches, LEAST_MATCH, 1.0)).mean())) if len(matches) else 0.0
+def root_mean(matches: Float32) -> float:
+    """The power mean with the exponent 1/2 of matches in [0, 1]: what matches little weighs more than in the arithmetic mean,
+    and less than in the geometric one. 0 where there are none."""
+    return float(np.sqrt(np.clip(matches, 0.0, 1.0)).mean() ** 2) if len(matches) else 0.0
 
 
 def _under(chunk: Chunk, text: str) -> str:

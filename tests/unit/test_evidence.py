@@ -15,7 +15,7 @@ from app.confidence import (
     Calibration,
     calibration_for,
 )
-from app.evidence import LEAST_MATCH, Matches, geometric_mean
+from app.evidence import Matches, root_mean
 from corpus.weights import E5, MINILM
 
 EAST, NORTH = np.array([1.0, 0.0], dtype=np.float32), np.array([0.0, 1.0], dtype=np.float32)
@@ -51,14 +51,16 @@ def test_where_nobody_can_tell_which_tokens_are_a_parts_all_are() -> None:
 
 
 def test_a_word_that_nothing_matches_weighs_more_than_in_the_mean() -> None:
-    matches = np.array([0.9, 0.9, 0.0], dtype=np.float32)
-    assert geometric_mean(matches) < 0.6 * float(matches.mean())
-    assert geometric_mean(np.zeros(0, dtype=np.float32)) == 0.0
+    matches = np.array([0.81, 0.81, 0.0], dtype=np.float32)
+    assert root_mean(matches) == pytest.approx((2 / 3 * 0.9) ** 2)
+    assert root_mean(matches) < float(matches.mean())
+    assert root_mean(np.zeros(0, dtype=np.float32)) == 0.0
 
 
 @given(st.lists(st.floats(-1, 1, width=32), min_size=1, max_size=20))
-def test_a_score_is_between_the_least_match_and_one(matches: list[float]) -> None:
-    assert LEAST_MATCH - 1e-6 <= geometric_mean(np.array(matches, dtype=np.float32)) <= 1 + 1e-6
+def test_a_score_is_between_none_and_the_mean(matches: list[float]) -> None:
+    values = np.array(matches, dtype=np.float32)
+    assert 0 <= root_mean(values) <= float(np.clip(values, 0, 1).mean()) + 1e-6 <= 1 + 2e-6
 
 
 @given(st.floats(-1, 1), st.floats(-1, 1))
