@@ -1,4 +1,4 @@
-"""Hybrid retrieval: dense and lexical candidates, fused, then looked up in the database.
+"""Hybrid retrieval: dense and lexical candidates in parallel, fused, then looked up in the database.
 
 The indexes propose; the database decides. A candidate becomes a hit only if its generation is live, so a page that was
 deleted or replaced a moment ago can't appear. If pages moved while the indexes were being asked (the epoch changed) and
@@ -12,6 +12,8 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextvars import copy_context
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -55,7 +57,7 @@ class SearchQuery:
 @dataclass(frozen=True, slots=True)
 class SearchResult:
     """``hits`` in descending order of ``score``, for the question ``text``. ``timings_ms`` by stage; lexical runs beside
-    embed."""
+    embed and dense."""
 
     text: str
     hits: list[Hit]
@@ -77,6 +79,8 @@ class Searcher:
         self._index = index
         self._queries = QueryBatcher(embedder=embedder)
         self._settings = settings
+        # Of their own: who waits for words already has one of the event loop's.
+        self._threads = ThreadPoolExecutor(thread_name_prefix="words")
 
     async def search(self, query: SearchQuery) -> SearchResult:
         """The first stage: at most ``query.limit`` hits, each with the ranks and scores of every stage it passed."""
@@ -92,18 +96,20 @@ class Searcher:
     ) -> SearchResult:
         for _ in range(MAX_TRIES):
             # Words need no embedding, so they are looked up while it is made.
-            lexical, made = await asyncio.gather(self._lexical(query, timings), embedding)
+            lexical = self._threads.submit(copy_context().run, self._lexical, query, timings)
+            made = await embedding
             hits, settled = await asyncio.to_thread(self._fused, query, made, lexical, timings)
             if settled:
                 break
         return SearchResult(text=query.text, hits=hits, query_embedding=made, timings_ms=timings)
 
     def _fused(
-        self, query: SearchQuery, embedding: Embedding | None, lexical: _Asked, timings: dict[str, float]
+        self, query: SearchQuery, embedding: Embedding | None, words: Future[_Asked], timings: dict[str, float]
     ) -> tuple[list[Hit], bool]:
         """The hits, and whether no page moved under them. Blocks: each change of threads costs as much as a look-up does, so
         all that is left to do is done in one."""
         dense = self._dense(query, embedding, timings)
+        lexical = words.result()
         started = time.perf_counter()
         fused = self._fuse(query.mode, dense.candidates, lexical.candidates)
         order = ranked(fused)
@@ -132,11 +138,11 @@ class Searcher:
         timings["dense"] = _ms_since(started)
         return found
 
-    async def _lexical(self, query: SearchQuery, timings: dict[str, float]) -> _Asked:
+    def _lexical(self, query: SearchQuery, timings: dict[str, float]) -> _Asked:
         if query.mode is SearchMode.DENSE:
             return _Asked([])
         started = time.perf_counter()
-        found = await asyncio.to_thread(self._ask, "bm25", partial(self._index.lexical.search, query.text), query)
+        found = self._ask("bm25", partial(self._index.lexical.search, query.text), query)
         timings["lexical"] = _ms_since(started)
         return found
 

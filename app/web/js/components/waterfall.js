@@ -10,8 +10,8 @@ const ROW = 26;
 
 const MEANING = {
   embed: "the question becomes a vector",
-  lexical: "words (BM25), from the beginning",
   dense: "nearest vectors",
+  lexical: "words (BM25), from the beginning",
   fusion: "both lists become one",
   lookup: "the database decides what is live",
   rerank: "late interaction reorders the best",
@@ -28,7 +28,7 @@ export function stagesOf(timings) {
   const stages = [];
   let end = 0;
   for (const name of names) {
-    // words are looked up while the question becomes a vector; what follows waits for both
+    // words are looked up while the question becomes a vector and its neighbours are sought; what follows waits for both
     const begin = name === "lexical" ? 0 : end;
     stages.push({ name, begin, length: timings[name] });
     end = Math.max(end, begin + timings[name]);
