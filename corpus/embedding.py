@@ -9,8 +9,9 @@ from __future__ import annotations
 import math
 import string
 import threading
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from itertools import compress
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -65,10 +66,13 @@ class TokenOffsets:
         self.max_tokens = max_tokens
         self.special_tokens = special_tokens
 
-    def offsets(self, text: str, *, skipped: Collection[int] = ()) -> list[tuple[int, int]]:
-        """Begin and end in characters of each token but those with a ``skipped`` id."""
+    def offsets(self, text: str) -> list[tuple[int, int]]:
+        return list(self._tokenizer.encode(text, add_special_tokens=False).offsets)
+
+    def offsets_without(self, text: str, skipped_ids: NDArray[Any]) -> list[tuple[int, int]]:
+        """Of all tokens but those."""
         encoding = self._tokenizer.encode(text, add_special_tokens=False)
-        return [place for token, place in zip(encoding.ids, encoding.offsets, strict=True) if token not in skipped]
+        return list(compress(encoding.offsets, ~np.isin(encoding.ids, skipped_ids)))
 
     def lengths(self, texts: Sequence[str]) -> list[int]:
         """How many tokens each text has, special ones left out."""
@@ -115,7 +119,7 @@ class SentenceTransformerEmbedder:
         # Every passage begins with the model's prompt, whose tokens take room as special ones do.
         self.tokenizer.special_tokens += len(self.tokenizer.offsets(stamp.passage_prompt))
         self._knows_tokens = not is_bare
-        self._skipped_ids = set() if is_bare else _skipped_token_ids(tokenizer)
+        self._skipped_ids = np.array([] if is_bare else sorted(_skipped_token_ids(tokenizer)))
 
     @classmethod
     def load(
@@ -176,7 +180,7 @@ class SentenceTransformerEmbedder:
         return np.stack([embedding.vector for embedding in self._encode(texts, prompt=self.stamp.passage_prompt)])
 
     def token_spans(self, text: str) -> list[tuple[int, int]]:
-        return self.tokenizer.offsets(text, skipped=self._skipped_ids) if self._knows_tokens else []
+        return self.tokenizer.offsets_without(text, self._skipped_ids) if self._knows_tokens else []
 
     def _encode(self, texts: Sequence[str], *, prompt: str) -> list[Embedding]:
         """One forward pass gives both kinds of vectors. Batches are sorted by tokens, so that little is padding (by characters
@@ -207,7 +211,7 @@ class SentenceTransformerEmbedder:
                 return [Embedding(vector=vector, tokens=none) for vector in vectors]
             tokens = normalize(output["token_embeddings"].float(), dim=-1).cpu().numpy()
         ids, mask = features["input_ids"].cpu().numpy(), features["attention_mask"].cpu().numpy()
-        keep = (mask == 1) & ~np.isin(ids, sorted(self._skipped_ids))
+        keep = (mask == 1) & ~np.isin(ids, self._skipped_ids)
         keep &= np.cumsum(mask, axis=1) > int(features.get("prompt_length", 0))  # the prompt is no part of the text
         return [Embedding(vector=v, tokens=t[k]) for v, t, k in zip(vectors, tokens, keep, strict=True)]
 
