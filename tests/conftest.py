@@ -6,8 +6,10 @@ import os
 import shutil
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 # Read when OpenMP first loads: spinning threads crawl as soon as something else uses the cores.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -25,6 +27,9 @@ from tests.fakes import FakeEmbedder
 from tests.milvus import LiteServer, lite_server
 from tests.postgres import PostgresServer, is_installed, postgres_server
 from tests.shelf import Shelf, open_shelf
+
+if TYPE_CHECKING:
+    from tests.running import Running, StartService
 
 
 @pytest.fixture(autouse=True)
@@ -154,3 +159,15 @@ def empty_queue(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("queue") / "queue.sqlite"
     DBOS.migrate(sqlite_url(path, driver="sqlite"))
     return path
+
+
+@pytest.fixture(scope="session")
+def start_service(tmp_path_factory: pytest.TempPathFactory, fake_embedder: FakeEmbedder, empty_queue: Path) -> StartService:
+    """Starts a service with these settings, in a data directory of its own."""
+    from tests.running import running  # the application is nothing to unit tests
+
+    def start(**settings: Any) -> AbstractContextManager[Running]:
+        own = Settings(data_dir=tmp_path_factory.mktemp("service"), **settings)
+        return running(own, embedder=fake_embedder, queue=empty_queue)
+
+    return start

@@ -7,8 +7,8 @@ import shutil
 import socket
 import threading
 import time
-from collections.abc import Coroutine, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -83,6 +83,10 @@ def running(settings: Settings, *, embedder: FakeEmbedder, queue: Path) -> Itera
         thread.join()
         listener.close()
     assert model.closed
+
+
+StartService = Callable[..., AbstractContextManager[Running]]
+"""Settings by name, but for the data directory, and the service that runs with them."""
 
 
 def until(true: Any) -> None:

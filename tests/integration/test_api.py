@@ -8,7 +8,6 @@ import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
@@ -26,7 +25,7 @@ from corpus.store import IdRange
 from corpus.tables import AliasRow, JobRow, PageSourceRow, UrlRow
 from footnote.cli import app as command_line
 from tests.fakes import FakeEmbedder, FakeModel
-from tests.running import Running, running, until
+from tests.running import Running, StartService, until
 from tests.shelf import FETCHED_AT
 
 TOWER = "The tower is 330 metres tall and was finished in 1889."
@@ -37,20 +36,12 @@ CITATION = {"page_id": UNKNOWN, "content_hash": "0" * 64, "start": 0, "end": 5, 
 
 
 @pytest.fixture(scope="module")
-def api(
-    tmp_path_factory: pytest.TempPathFactory,
-    fake_embedder: FakeEmbedder,
-    empty_queue: Path,
-    new_database: Callable[[], dict[str, str]],
-) -> Iterator[Running]:
-    data = tmp_path_factory.mktemp("api")
-    settings = Settings(
-        data_dir=data,
+def api(start_service: StartService, new_database: Callable[[], dict[str, str]]) -> Iterator[Running]:
+    with start_service(
         database=new_database(),
         server={"max_body_bytes": MAX_BODY_BYTES},
         answer={"max_question_chars": 500, "abstain_below": 0.1},
-    )
-    with running(settings, embedder=fake_embedder, queue=empty_queue) as api:
+    ) as api:
         for name, text in (("tower", TOWER), ("bread", BREAD)):
             api.pages[name] = api.put(f"https://a.example/{name}", text, title=name.title())
         yield api

@@ -18,12 +18,10 @@ from typing import Any
 import pytest
 
 from corpus.model import JobState
-from corpus.settings import Settings
 from footnote.commands.evaluate import _publish
 from ingest.worker import IngestWorker
-from tests.fakes import FakeEmbedder
 from tests.integration.test_worker import html
-from tests.running import Running, running
+from tests.running import Running, StartService
 from tests.scripted_site import PUBLIC_IP, ScriptedSite, page
 from tests.unit.evaluations import evaluation
 
@@ -58,19 +56,10 @@ max-stream-events = 1  # there is no worker, so no second one comes
 
 
 @pytest.fixture(scope="module")
-def api(
-    tmp_path_factory: pytest.TempPathFactory,
-    fake_embedder: FakeEmbedder,
-    empty_queue: Path,
-    new_database: Callable[[], dict[str, str]],
-) -> Iterator[Running]:
-    settings = Settings(
-        data_dir=tmp_path_factory.mktemp("api-schema"),
-        database=new_database(),
-        ingest={"allow_private_hosts": [PUBLIC_IP], "delay_s": 0.0},
-        answer={"abstain_below": 0.1},
-    )
-    with running(settings, embedder=fake_embedder, queue=empty_queue) as api:
+def api(start_service: StartService, new_database: Callable[[], dict[str, str]]) -> Iterator[Running]:
+    with start_service(
+        database=new_database(), ingest={"allow_private_hosts": [PUBLIC_IP], "delay_s": 0.0}, answer={"abstain_below": 0.1}
+    ) as api:
         api.service.reindexing._old_index_stays_s = 0.0
         api.model.say("Tower 3 fell in 1903")
         yield api

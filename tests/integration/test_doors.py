@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any, get_type_hints
 
 import openai
@@ -17,12 +16,10 @@ from langchain_openai import ChatOpenAI
 from mcp import Client as McpClient
 
 from corpus.errors import Conflict, InvalidInput, NotFound, Unavailable
-from corpus.settings import Settings
 from footnote import api_types
 from footnote.api import AsyncFootnote, Footnote
 from footnote.langchain import FootnoteRetriever
-from tests.fakes import FakeEmbedder
-from tests.running import Running, running
+from tests.running import Running, StartService
 
 TOWER = "The tower is 330 metres tall and was finished in 1889."
 LIFT = "The lift of the tower carries 20 people at a time."
@@ -31,9 +28,8 @@ Cited = list[tuple[int, str, str]]
 
 
 @pytest.fixture(scope="module")
-def api(tmp_path_factory: pytest.TempPathFactory, fake_embedder: FakeEmbedder, empty_queue: Path) -> Iterator[Running]:
-    settings = Settings(data_dir=tmp_path_factory.mktemp("doors"))
-    with running(settings, embedder=fake_embedder, queue=empty_queue) as api:
+def api(start_service: StartService) -> Iterator[Running]:
+    with start_service() as api:
         api.pages["tower"] = api.put("https://a.example/tower", TOWER, title="Tower")
         api.pages["lift"] = api.put("https://a.example/lift", LIFT, title="Lift")
         api.model.say(TOWER)

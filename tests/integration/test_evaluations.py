@@ -9,22 +9,14 @@ from typing import Any
 
 import pytest
 
-from corpus.settings import Settings
 from footnote.commands.evaluate import _publish
-from tests.fakes import FakeEmbedder
-from tests.running import Running, running
+from tests.running import Running, StartService
 from tests.unit.evaluations import evaluation
 
 
 @pytest.fixture(scope="module")
-def api(
-    tmp_path_factory: pytest.TempPathFactory,
-    fake_embedder: FakeEmbedder,
-    empty_queue: Path,
-    either_database: Callable[[], dict[str, str]],
-) -> Iterator[Running]:
-    settings = Settings(data_dir=tmp_path_factory.mktemp("evaluations"), database=either_database())
-    with running(settings, embedder=fake_embedder, queue=empty_queue) as api:
+def api(start_service: StartService, either_database: Callable[[], dict[str, str]]) -> Iterator[Running]:
+    with start_service(database=either_database()) as api:
         yield api
 
 

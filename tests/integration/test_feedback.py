@@ -18,32 +18,20 @@ from typer.testing import CliRunner, Result
 from corpus.database import utc_now
 from corpus.errors import NotFound
 from corpus.keys import Scope
-from corpus.settings import Settings
 from corpus.tables import FeedbackRow
 from footnote.api import Footnote
 from footnote.cli import app as command_line
 from footnote.commands.feedback import as_csv, questions_of
 from footnote.evaluation.questions import read_questions
-from tests.fakes import FakeEmbedder
-from tests.running import Running, running
+from tests.running import Running, StartService
 
 TOWER = "The tower is 330 metres tall and was finished in 1889."
 QUESTION = "How tall is the tower?"
 
 
 @pytest.fixture(scope="module")
-def api(
-    tmp_path_factory: pytest.TempPathFactory,
-    fake_embedder: FakeEmbedder,
-    empty_queue: Path,
-    either_database: Callable[[], dict[str, str]],
-) -> Iterator[Running]:
-    settings = Settings(
-        data_dir=tmp_path_factory.mktemp("feedback"),
-        database=either_database(),
-        answer={"abstain_below": 0.1, "max_question_chars": 500},
-    )
-    with running(settings, embedder=fake_embedder, queue=empty_queue) as api:
+def api(start_service: StartService, either_database: Callable[[], dict[str, str]]) -> Iterator[Running]:
+    with start_service(database=either_database(), answer={"abstain_below": 0.1, "max_question_chars": 500}) as api:
         yield api
 
 

@@ -22,18 +22,16 @@ from corpus.keys import Scope
 from corpus.settings import Settings
 from footnote.logs import FORMATTERS, JsonFormatter, OneLineFormatter, StderrHandler
 from footnote.redaction import Redaction
-from tests.fakes import FakeEmbedder, FakeModel
-from tests.running import Running, running, until
+from tests.fakes import FakeModel
+from tests.running import Running, StartService, until
 
 TOWER = "The tower is 330 metres tall and was finished in 1889."
 ASK = {"question": "How tall is the tower?", "stream": True}
 
 
 @pytest.fixture(scope="module")
-def api(tmp_path_factory: pytest.TempPathFactory, fake_embedder: FakeEmbedder, empty_queue: Path) -> Iterator[Running]:
-    server = {"receive_timeout_s": 1.5, "send_timeout_s": 1.5}
-    settings = Settings(data_dir=tmp_path_factory.mktemp("limits"), server=server)
-    with running(settings, embedder=fake_embedder, queue=empty_queue) as api:
+def api(start_service: StartService) -> Iterator[Running]:
+    with start_service(server={"receive_timeout_s": 1.5, "send_timeout_s": 1.5}) as api:
         api.put("https://a.example/tower", TOWER, title="Tower")
         yield api
 

@@ -16,8 +16,8 @@ import pytest
 from mcp import Client, StdioServerParameters
 
 from corpus.settings import Settings
-from tests.fakes import FakeEmbedder, FakeModel
-from tests.running import Running, running, until
+from tests.fakes import FakeModel
+from tests.running import Running, StartService, until
 
 TOWER = "The tower is 330 metres tall and was finished in 1889."
 QUESTION = "How tall is the tower?"
@@ -25,9 +25,8 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
-def api(tmp_path_factory: pytest.TempPathFactory, fake_embedder: FakeEmbedder, empty_queue: Path) -> Iterator[Running]:
-    settings = Settings(data_dir=tmp_path_factory.mktemp("mcp"), answer={"max_question_chars": 500})
-    with running(settings, embedder=fake_embedder, queue=empty_queue) as api:
+def api(start_service: StartService) -> Iterator[Running]:
+    with start_service(answer={"max_question_chars": 500}) as api:
         api.pages["tower"] = api.put("https://a.example/tower", TOWER, title="Tower")
         api.pages["long"] = api.put("https://a.example/long", *["word " * 3000] * 3, title="Long", collection="long")
         yield api

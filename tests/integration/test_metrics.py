@@ -26,7 +26,7 @@ from corpus.settings import Settings
 from corpus.tables import JobRow, UrlRow
 from corpus.tallies import SETTLED_AFTER, Tallies, reason_label
 from tests.fakes import FakeEmbedder, FakeModel
-from tests.running import Running, running, until
+from tests.running import Running, StartService, running, until
 
 ROOT = Path(__file__).parents[2]
 TOWER = "The tower is 330 metres tall and was finished in 1889."
@@ -35,10 +35,8 @@ SECRET = "a-word-for-prometheus-alone"
 
 
 @pytest.fixture(scope="module")
-def api(tmp_path_factory: pytest.TempPathFactory, fake_embedder: FakeEmbedder, empty_queue: Path) -> Iterator[Running]:
-    server = {"metrics_token": SECRET}
-    settings = Settings(data_dir=tmp_path_factory.mktemp("metrics"), server=server, answer={"abstain_below": 0.1})
-    with running(settings, embedder=fake_embedder, queue=empty_queue) as api:
+def api(start_service: StartService) -> Iterator[Running]:
+    with start_service(server={"metrics_token": SECRET}, answer={"abstain_below": 0.1}) as api:
         api.model.say(TOWER)
         api.put("https://a.example/tower", TOWER, title="Tower")
         yield api

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
@@ -12,9 +11,8 @@ import openai
 import pytest
 from langchain_openai import ChatOpenAI
 
-from corpus.settings import Settings
-from tests.fakes import FakeEmbedder, FakeModel
-from tests.running import Running, running, until
+from tests.fakes import FakeModel
+from tests.running import Running, StartService, until
 
 TOWER = "The tower is 330 metres tall and was finished in 1889."
 LIFT = "The lift of the tower carries 20 people at a time [1]."
@@ -43,10 +41,9 @@ PICTURE = {"type": "image_url", "image_url": {"url": "data:image/png;base64,iVBO
 
 
 @pytest.fixture(scope="module")
-def api(tmp_path_factory: pytest.TempPathFactory, fake_embedder: FakeEmbedder, empty_queue: Path) -> Iterator[Running]:
+def api(start_service: StartService) -> Iterator[Running]:
     # Words that nothing matches count for more in a bag of words than they do with a real embedder.
-    settings = Settings(data_dir=tmp_path_factory.mktemp("openai"), answer={"max_question_chars": 500, "abstain_below": 0.1})
-    with running(settings, embedder=fake_embedder, queue=empty_queue) as api:
+    with start_service(answer={"max_question_chars": 500, "abstain_below": 0.1}) as api:
         api.pages["tower"] = api.put("https://a.example/tower", TOWER, title="Tower")
         api.put("https://a.example/lift", LIFT, title="Lift", collection="lifts")
         yield api

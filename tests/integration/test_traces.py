@@ -27,9 +27,8 @@ from corpus.settings import LlmSettings, Settings
 from corpus.spans import begin_span, span, trace_headers, trace_id
 from footnote.logs import JsonFormatter
 from footnote.tracing import recording, tracing
-from tests.fakes import FakeEmbedder
 from tests.integration.test_limits import lines_of
-from tests.running import Running, running, until
+from tests.running import Running, StartService, until
 
 ROOT = Path(__file__).parents[2]
 TOWER = "The tower is 330 metres tall and was finished in 1889."
@@ -38,9 +37,8 @@ TRACE, PARENT = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 
 
 @pytest.fixture(scope="module")
-def api(tmp_path_factory: pytest.TempPathFactory, fake_embedder: FakeEmbedder, empty_queue: Path) -> Iterator[Running]:
-    settings = Settings(data_dir=tmp_path_factory.mktemp("traces"), answer={"abstain_below": 0.1})
-    with running(settings, embedder=fake_embedder, queue=empty_queue) as api:
+def api(start_service: StartService) -> Iterator[Running]:
+    with start_service(answer={"abstain_below": 0.1}) as api:
         api.model.say(TOWER)
         api.put("https://a.example/tower", TOWER, title="Tower")
         yield api
