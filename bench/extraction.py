@@ -22,7 +22,7 @@ import trafilatura
 
 from bench.report import Goal, Line, Section, table
 from corpus.errors import PermanentError
-from ingest.extract import extract
+from ingest.extract.document import extract
 
 SHINGLE_WORDS = 4
 _WORD = re.compile(r"\w+")

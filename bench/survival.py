@@ -28,7 +28,7 @@ from corpus.errors import PermanentError
 from corpus.model import ChunkSpan
 from corpus.settings import IndexSettings
 from corpus.weights import model_folder
-from ingest.extract import extract
+from ingest.extract.document import extract
 
 MIN_CODE_CHARS = 3
 _SPACE = re.compile(r"\s+")

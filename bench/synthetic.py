@@ -19,7 +19,7 @@ from bench.stored import fragment
 from corpus.embedding import Float32
 from corpus.errors import PermanentError
 from corpus.sentences import sentence_spans
-from ingest.extract import extract
+from ingest.extract.document import extract
 
 DIMENSION = 384  # as of the built-in embedder
 CHUNK_WORDS = (40, 160)

@@ -54,6 +54,50 @@ class PageText:
 
 
 @dataclass(frozen=True, slots=True)
+class LeftOut:
+    """A part of a page that a reader sees and that is not kept.
+
+    ``reason`` is a short name such as ``navigation``; ``words`` counts those in it, ``link_words`` those of them that stand in
+    links; ``text`` holds its first words, or all of them where that was asked for; ``at`` is the offset in the page's text
+    at which it stood.
+    """
+
+    reason: str
+    words: int
+    link_words: int
+    text: str
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
+class Coverage:
+    """How much of the words that a reader of the page sees is kept in its text, and what is not."""
+
+    visible_words: int
+    kept_words: int
+    left_out: tuple[LeftOut, ...] = ()
+
+    @property
+    def share(self) -> float:
+        """Words kept, of all that are visible; 1 for a page that shows none."""
+        return self.kept_words / self.visible_words if self.visible_words else 1.0
+
+    @property
+    def prose_share(self) -> float:
+        """As :attr:`share`, without the words of links that were left out: menus are meant to go, so only this one warns."""
+        wanted = self.visible_words - sum(part.link_words for part in self.left_out)
+        return min(1.0, self.kept_words / wanted) if wanted > 0 else 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class ContentSelectors:
+    """A site's own word on what its content is: CSS selectors (level 3) of what to keep, and of what to drop."""
+
+    keep: tuple[str, ...] = ()
+    drop: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class ChunkSpan:
     """One chunk as the chunker cuts it.
 

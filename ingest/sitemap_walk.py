@@ -13,9 +13,9 @@ from typing import Protocol
 
 from corpus.errors import PermanentError
 from corpus.settings import IngestSettings
+from ingest.extract.sitemap import MAX_SITEMAP_BYTES, Sitemap, SitemapUrl
 from ingest.fetch import Fetcher
 from ingest.robots import Robots, unreachable
-from ingest.sitemap import MAX_SITEMAP_BYTES, Sitemap, SitemapUrl
 from ingest.urls import check_url, normalise, same_site, split_url
 
 ACCEPT = "application/xml, text/xml;q=0.9, text/plain;q=0.5"

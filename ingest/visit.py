@@ -16,10 +16,10 @@ from corpus.settings import IndexSettings
 from corpus.spans import span
 from ingest.directives import in_headers as directives_in_headers
 from ingest.duplicates import simhash
-from ingest.extract import ExtractedPage
+from ingest.extract.document import ExtractedPage
+from ingest.extract.media_types import ACCEPT
 from ingest.fetch import Fetcher, Response
 from ingest.frontier import NO_FACTS, Facts
-from ingest.media_types import ACCEPT
 from ingest.robots import Robots, product_token, unreachable
 from ingest.urls import normalise, same_site, split_url
 

@@ -34,8 +34,8 @@ from corpus.tables import JobRow, SourceRow
 from ingest import frontier
 from ingest.browser import Renderer
 from ingest.crawl import STORAGE_PAUSE_S, Crawler, storage_trouble
+from ingest.extract.pool import ParserPool
 from ingest.fetch import Fetcher
-from ingest.parsing import ParserPool
 from ingest.recording import Recorder
 from ingest.robots import Robots
 from ingest.shared_politeness import SharedPoliteness, forget_hosts

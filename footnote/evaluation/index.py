@@ -35,7 +35,7 @@ from corpus.stamp import make_stamp
 from corpus.tables import ChunkRow, GenerationRow, PageRow
 from footnote.evaluation.dataset import Dataset, Document
 from footnote.evaluation.progress import Progress
-from ingest.extract import extract
+from ingest.extract.document import extract
 
 MAXSIM, CROSS_ENCODER = RERANKERS = ("maxsim", "cross-encoder")
 COMMIT_CHUNKS = 64  # as the crawler's: enough to fill the embedder's batches, little to lose

@@ -20,7 +20,7 @@ from corpus.datadir import DataDirectory
 from corpus.model import content_hash as hash_of
 from corpus.store_milvus import MilvusVectorIndex
 from corpus.token_vectors import SqliteTokenStore
-from ingest.extract import extract
+from ingest.extract.document import extract
 from tests.acceptance.changing_site import ChangingSite
 
 Version = int | None  # a revision, or not there

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from corpus.datadir import DataDirectory
-from ingest.extract import extract
+from ingest.extract.document import extract
 from tests.acceptance.large_site import LargeSite, by_rule, documentation
 from tests.acceptance.ledger import check_closed_indexes
 from tests.acceptance.mortal import ForkServer, MortalService

@@ -14,8 +14,8 @@ from playwright.async_api import Error
 from corpus.errors import PermanentError, StartupError
 from corpus.settings import IngestSettings
 from ingest.browser import _NAMES, Renderer, find_browser
+from ingest.extract.pool import ParserPool
 from ingest.fetch import Fetcher
-from ingest.parsing import ParserPool
 from ingest.robots import Robots
 from ingest.visit import Changed, Visitor
 from tests.scripted_site import FORBIDDEN_IP, PUBLIC_IP, ScriptedSite, canary, page, redirect, stall

@@ -31,9 +31,9 @@ from corpus.tables import JobRow, PageRow, UrlRow
 from footnote.tracing import recording as recording_spans
 from ingest import crawl, frontier, recording
 from ingest.crawl import DISK_FULL, Crawler
+from ingest.extract.pool import ParserPool
 from ingest.fetch import Fetcher
 from ingest.guard import Resolve
-from ingest.parsing import ParserPool
 from ingest.recording import Recorder
 from ingest.robots import Robots
 from ingest.sheet import TRAPPED_SHOWN

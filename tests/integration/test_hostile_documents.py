@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from corpus.errors import PermanentError
-from ingest.parsing import ParserPool
+from ingest.extract.pool import ParserPool
 from tests.unit.documents import PdfPages, with_part, word
 
 WORD = "application/vnd.openxmlformats-officedocument.wordprocessingml.document"

@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 
 from corpus.errors import PermanentError, TransientError
-from ingest import parsing
-from ingest.parsing import ParserPool
+from ingest.extract import pool as parsing
+from ingest.extract.pool import ParserPool
 
 PAGE = b"<html lang=en><title>T</title><body><h1>T</h1><p>Some text to read.</p></body></html>"
 
@@ -149,7 +149,7 @@ async def test_the_event_loop_stays_free(pool: ParserPool, tmp_path: Path) -> No
 def test_the_worker_imports_nothing_heavy() -> None:
     """What a worker imports is what it costs to start one; ``parsing`` must not pull in models or the web framework."""
     source = (
-        f"import sys; sys.path.insert(0, {str(Path(parsing.__file__).parents[1])!r}); import ingest.parsing; "
+        f"import sys; sys.path.insert(0, {str(Path(parsing.__file__).parents[1])!r}); import ingest.extract.pool; "
         "print(','.join(m for m in ('torch', 'transformers', 'fastapi', 'pymilvus', 'sqlalchemy') if m in sys.modules))"
     )
 

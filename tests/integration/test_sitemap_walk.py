@@ -10,9 +10,9 @@ import pytest
 
 from corpus.errors import PermanentError, TransientError
 from corpus.settings import IngestSettings
+from ingest.extract.sitemap import Sitemap, parse_sitemap
 from ingest.fetch import Fetcher
 from ingest.robots import Robots
-from ingest.sitemap import Sitemap, parse_sitemap
 from ingest.sitemap_walk import Listed, SitemapReader, sitemap_address
 from tests.scripted_site import PUBLIC_IP, ScriptedSite, page, redirect, reset, status
 

@@ -15,7 +15,7 @@ from tokenizers import Tokenizer as HfTokenizer
 
 from corpus.chunking import chunk_page
 from corpus.model import BlockKind, ChunkSpan, PageText
-from ingest.page_text import PageTextBuilder
+from ingest.extract.page_text import PageTextBuilder
 
 
 class MiniLmTokenizer:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from lxml import html
 
-from ingest.dates import Dates, dates_of, parse_date, parse_pdf_date
+from ingest.extract.dates import Dates, dates_of, parse_date, parse_pdf_date
 
 MAY = datetime(2024, 5, 6, tzinfo=UTC)
 JUNE = datetime(2024, 6, 7, 8, 9, 10, tzinfo=UTC)

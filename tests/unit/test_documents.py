@@ -12,9 +12,9 @@ from docx.oxml import OxmlElement
 
 from corpus.errors import PermanentError
 from corpus.model import BlockKind
-from ingest import docx as docx_module
-from ingest import pdf as pdf_module
-from ingest.extract import ExtractedPage, extract
+from ingest.extract import docx as docx_module
+from ingest.extract.document import ExtractedPage, extract
+from ingest.extract.pdf import reader as pdf_module
 from tests.unit.documents import PdfPages, with_dates, with_part, word
 from tests.unit.test_extract import check_spans, golden
 

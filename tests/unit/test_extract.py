@@ -13,10 +13,10 @@ from lxml import html
 
 from corpus.errors import PermanentError
 from corpus.model import BlockKind
-from ingest import extracted as extracted_module
-from ingest import html_page
-from ingest.extract import ExtractedPage, extract
-from ingest.main_content import _covering_element
+from ingest.extract import extracted as extracted_module
+from ingest.extract.document import ExtractedPage, extract
+from ingest.extract.html import page as html_page
+from ingest.extract.html.main_content import _covering_element
 
 SOUP = (
     *re.findall(

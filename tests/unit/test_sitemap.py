@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import ingest.sitemap
+import ingest.extract.sitemap
 from corpus.errors import PermanentError
-from ingest.sitemap import MAX_SITEMAP_ENTRIES, Sitemap, SitemapUrl, parse_sitemap
+from ingest.extract.sitemap import MAX_SITEMAP_ENTRIES, Sitemap, SitemapUrl, parse_sitemap
 
 NS = "http://www.sitemaps.org/schemas/sitemap/0.9"
 URLSET = f"""<?xml version="1.0" encoding="UTF-8"?>
@@ -117,13 +117,13 @@ def test_a_doctype_hidden_by_an_encoding_is_refused_by_the_parser() -> None:
 
 @pytest.mark.parametrize("body", [BILLION_LAUGHS, EXTERNAL, EXTERNAL.decode().encode("utf-16"), EXTERNAL.lower()])
 def test_a_doctype_never_reaches_the_parser(monkeypatch: pytest.MonkeyPatch, body: bytes) -> None:
-    monkeypatch.setattr("ingest.sitemap.etree.fromstring", None)
+    monkeypatch.setattr("ingest.extract.sitemap.etree.fromstring", None)
     with pytest.raises(PermanentError, match="DOCTYPE"):
         parse_sitemap(body)
 
 
 def test_entities_are_not_resolved_even_without_the_doctype_check(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ingest.sitemap, "_refuse_doctype_text", lambda body: None)
+    monkeypatch.setattr(ingest.extract.sitemap, "_refuse_doctype_text", lambda body: None)
     with pytest.raises(PermanentError, match="DOCTYPE"):
         parse_sitemap(EXTERNAL)
 
@@ -136,7 +136,7 @@ def test_entry_limit() -> None:
 
 
 def test_size_limit_holds_for_what_is_unpacked(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ingest.sitemap, "MAX_SITEMAP_BYTES", len(URLSET))
+    monkeypatch.setattr(ingest.extract.sitemap, "MAX_SITEMAP_BYTES", len(URLSET))
     assert parse_sitemap(gzip.compress(URLSET)) == EXPECTED
     with pytest.raises(PermanentError, match="larger"):
         parse_sitemap(gzip.compress(URLSET + b"\n"))

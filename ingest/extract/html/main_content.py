@@ -11,7 +11,7 @@ import trafilatura
 from lxml import etree
 from lxml.html import HtmlElement
 
-from ingest.html_blocks import is_layout_table, word_set
+from ingest.extract.html.blocks import is_layout_table, word_set
 
 MIN_CONTENT_CHARS = 200
 _COVERING_SHARE = 0.9

@@ -2,7 +2,7 @@
 
 Pure: bytes in, values out. HTML is read as it is; Markdown and DOCX become HTML first, so that one mechanism writes their
 structure; PDF and plain text have none to convert. Foreign bytes may take any time and memory, so the service runs this
-through :mod:`ingest.parsing` in a process that can be killed.
+through :mod:`ingest.extract.pool` in a process that can be killed.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ import re
 from dataclasses import replace
 
 from corpus.errors import PermanentError
-from corpus.model import PageText
-from ingest.charset import decode
-from ingest.extracted import ExtractedPage, new_builder, text_notes
-from ingest.html_page import read_html
-from ingest.media_types import Format, format_of
-from ingest.page_head import language_of, title_of_text
+from corpus.model import ContentSelectors, PageText
+from ingest.extract.charset import decode
+from ingest.extract.extracted import NO_SELECTORS, ExtractedPage, new_builder, text_notes
+from ingest.extract.html.head import language_of, title_of_text
+from ingest.extract.html.page import read_html
+from ingest.extract.media_types import Format, format_of
 
 __all__ = ["ExtractedPage", "extract"]
 
@@ -24,7 +24,14 @@ _PARAGRAPH_BREAK = re.compile(r"\n[^\S\n]*\n\s*")
 
 
 def extract(
-    body: bytes, *, url: str, content_type: str | None, charset: str | None, bot_name: str = "footnotebot"
+    body: bytes,
+    *,
+    url: str,
+    content_type: str | None,
+    charset: str | None,
+    bot_name: str = "footnotebot",
+    selectors: ContentSelectors = NO_SELECTORS,
+    explain: bool = False,
 ) -> ExtractedPage:
     """Extract a page's text and metadata.
 
@@ -33,6 +40,8 @@ def extract(
         content_type: the media type that the server gave; parameters are ignored. Where it says nothing, the body is looked at.
         charset: the charset that the server gave, if any.
         bot_name: ``<meta name=…>`` that speaks to this crawler alone, besides ``robots``.
+        selectors: what of an HTML page is content, where a site's owner knows better than the rules.
+        explain: give what was left out of an HTML page in full, not its first words alone.
 
     Raises:
         PermanentError: reason ``unsupported_type``, ``not_text`` (binary data), ``no_text`` (nothing left to read; a PDF may be
@@ -40,19 +49,20 @@ def extract(
     """
     match format_of(body, content_type=content_type, url=url):
         case Format.HTML:
-            extracted = read_html(decode(body, charset=charset, markup=True), url=url, bot_name=bot_name)
+            markup = decode(body, charset=charset, markup=True)
+            extracted = read_html(markup, url=url, bot_name=bot_name, selectors=selectors, explain=explain)
         case Format.PLAIN:
             extracted = _read_plain(decode(body, charset=charset, markup=False))
         case Format.MARKDOWN:
-            from ingest.markdown import read_markdown
+            from ingest.extract.markdown import read_markdown
 
             extracted = read_markdown(decode(body, charset=charset, markup=False), url=url)
         case Format.DOCX:
-            from ingest.docx import read_docx
+            from ingest.extract.docx import read_docx
 
             extracted = read_docx(body, url=url)
         case Format.PDF:
-            from ingest.pdf import read_pdf
+            from ingest.extract.pdf.reader import read_pdf
 
             extracted = read_pdf(body)
     if not extracted.page.blocks and not extracted.noindex and not extracted.refresh:

@@ -9,24 +9,34 @@ from datetime import UTC, datetime
 from lxml import etree, html
 from lxml.html import HtmlElement
 
-from corpus.model import PageText
-from ingest import page_head
-from ingest.dates import dates_of
-from ingest.extracted import ExtractedPage, new_builder, text_notes
-from ingest.html_blocks import MAX_STRUCTURE_DEPTH, BlockWriter
-from ingest.main_content import isolate_main_content, prune_document
+from corpus.model import ContentSelectors, PageText
+from ingest.extract.dates import dates_of
+from ingest.extract.extracted import NO_SELECTORS, ExtractedPage, new_builder, text_notes
+from ingest.extract.html import head as page_head
+from ingest.extract.html.blocks import MAX_STRUCTURE_DEPTH, BlockWriter
+from ingest.extract.html.main_content import isolate_main_content, prune_document
 
 MAX_ELEMENTS = 500_000
 
 _METADATA = frozenset(("title", "meta", "link", "base", "style", "script", "noscript", "template"))
 
 
-def read_html(markup: str, *, url: str, bot_name: str, now: datetime | None = None) -> ExtractedPage:
+def read_html(
+    markup: str,
+    *,
+    url: str,
+    bot_name: str,
+    selectors: ContentSelectors = NO_SELECTORS,
+    explain: bool = False,
+    now: datetime | None = None,
+) -> ExtractedPage:
     """Read a web page.
 
     Args:
         url: relative links are resolved against it.
         bot_name: ``<meta name=…>`` that speaks to this crawler alone, besides ``robots``.
+        selectors: what is content, where a site's owner knows better than the rules.
+        explain: give what was left out in full, not its first words alone.
         now: dates that the page claims to come from after it are dropped.
     """
     root, notes = _parse(markup)

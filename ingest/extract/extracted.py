@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from corpus.model import PageText
-from ingest.page_text import PageTextBuilder
+from corpus.model import ContentSelectors, Coverage, PageText
+from ingest.extract.page_text import PageTextBuilder
 
 MAX_TEXT_CHARS = 5_000_000
+NO_SELECTORS = ContentSelectors()
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +19,7 @@ class ExtractedPage:
     ``links`` are absolute http(s) addresses without fragments, in document order; links marked ``rel=nofollow`` are left
     out, and ``nofollow`` says that the page asks for none to be followed. ``refresh`` is where ``<meta http-equiv=refresh>``
     leads. ``published_at`` and ``modified_at`` are what the page says of itself. ``notes`` name what a limit cut short.
+    ``coverage`` says how much of what a reader sees was kept; None where the format leaves nothing out.
     """
 
     page: PageText
@@ -29,6 +31,7 @@ class ExtractedPage:
     published_at: datetime | None = None
     modified_at: datetime | None = None
     notes: tuple[str, ...] = ()
+    coverage: Coverage | None = None
 
     @property
     def is_truncated(self) -> bool:

@@ -14,11 +14,11 @@ from mdit_py_plugins.deflist import deflist_plugin
 from mdit_py_plugins.dollarmath import dollarmath_plugin
 from mdit_py_plugins.footnote import footnote_plugin
 
-from ingest.dates import Dates, parse_date
-from ingest.extracted import ExtractedPage
-from ingest.html_page import read_converted
-from ingest.page_head import MAX_TITLE_CHARS, language_subtag, title_of_text
-from ingest.page_text import one_line
+from ingest.extract.dates import Dates, parse_date
+from ingest.extract.extracted import ExtractedPage
+from ingest.extract.html.head import MAX_TITLE_CHARS, language_subtag, title_of_text
+from ingest.extract.html.page import read_converted
+from ingest.extract.page_text import one_line
 
 MAX_NESTING = 40  # of lists, quotes and emphasis; beyond it the parser drops what it finds
 _MAX_FRONT_MATTER_CHARS = 20_000

@@ -18,8 +18,8 @@ from typing import Any, Self, TypeVar
 from pebble import ProcessExpired, ProcessFuture, ProcessPool
 
 from corpus.errors import FootnoteError, PermanentError, TransientError
-from ingest.extract import ExtractedPage, extract
-from ingest.sitemap import Sitemap, parse_sitemap
+from ingest.extract.document import ExtractedPage, extract
+from ingest.extract.sitemap import Sitemap, parse_sitemap
 
 _TASKS_PER_WORKER = 1_000  # then a fresh one, against slow leaks in native code
 
@@ -64,11 +64,11 @@ class ParserPool:
     async def extract(
         self, body: bytes, *, url: str, content_type: str | None, charset: str | None, bot_name: str = "footnotebot"
     ) -> ExtractedPage:
-        """:func:`ingest.extract.extract` under the limits."""
+        """:func:`ingest.extract.document.extract` under the limits."""
         return await self._run(extract, body, url=url, content_type=content_type, charset=charset, bot_name=bot_name)
 
     async def sitemap(self, body: bytes) -> Sitemap:
-        """:func:`ingest.sitemap.parse_sitemap` under the limits."""
+        """:func:`ingest.extract.sitemap.parse_sitemap` under the limits."""
         return await self._run(parse_sitemap, body)
 
     async def _run(self, parse: Callable[..., T], body: bytes, **arguments: Any) -> T:

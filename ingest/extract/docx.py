@@ -17,11 +17,11 @@ import mammoth
 from lxml import etree
 
 from corpus.errors import PermanentError
-from ingest.dates import Dates, parse_date
-from ingest.extracted import ExtractedPage
-from ingest.html_page import read_converted
-from ingest.page_head import MAX_TITLE_CHARS, language_subtag, title_of_text
-from ingest.page_text import one_line
+from ingest.extract.dates import Dates, parse_date
+from ingest.extract.extracted import ExtractedPage
+from ingest.extract.html.head import MAX_TITLE_CHARS, language_subtag, title_of_text
+from ingest.extract.html.page import read_converted
+from ingest.extract.page_text import one_line
 
 MAX_MEMBERS = 5_000
 MAX_XML_BYTES = 40_000_000

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
-from ingest.page_text import PageTextBuilder, one_line
+from ingest.extract.page_text import PageTextBuilder, one_line
 
 _HEADING_RATIO = 1.15  # how much larger than the body a heading's type is
 _MAX_HEADING_CHARS = 200

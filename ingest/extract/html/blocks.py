@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from lxml import etree
 from lxml.html import HtmlElement
 
-from ingest.page_text import PageTextBuilder, one_line
+from ingest.extract.page_text import PageTextBuilder, one_line
 
 
 def word_set(words: str) -> frozenset[str]:

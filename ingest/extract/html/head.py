@@ -11,8 +11,8 @@ from lxml.html import HtmlElement
 
 from corpus.model import BlockKind, PageText
 from ingest.directives import in_contents
-from ingest.html_blocks import flat_text
-from ingest.page_text import one_line
+from ingest.extract.html.blocks import flat_text
+from ingest.extract.page_text import one_line
 
 MAX_LINKS = 20_000
 MAX_URL_CHARS = 2_000

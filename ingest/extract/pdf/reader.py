@@ -13,11 +13,11 @@ import pypdfium2.raw as pdfium_c
 
 from corpus.errors import PermanentError
 from corpus.model import PageText
-from ingest.dates import Dates, parse_pdf_date
-from ingest.extracted import MAX_TEXT_CHARS, ExtractedPage, new_builder, text_notes
-from ingest.page_head import MAX_LINKS, MAX_TITLE_CHARS, language_of, language_subtag, title_of_text
-from ingest.page_text import one_line
-from ingest.pdf_layout import Line, OutlineEntry, largest_type, write_lines
+from ingest.extract.dates import Dates, parse_pdf_date
+from ingest.extract.extracted import MAX_TEXT_CHARS, ExtractedPage, new_builder, text_notes
+from ingest.extract.html.head import MAX_LINKS, MAX_TITLE_CHARS, language_of, language_subtag, title_of_text
+from ingest.extract.page_text import one_line
+from ingest.extract.pdf.layout import Line, OutlineEntry, largest_type, write_lines
 
 MAX_PAGES = 3_000
 MAX_OUTLINE_ENTRIES = 5_000

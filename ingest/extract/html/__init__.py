@@ -1,0 +1,1 @@
+"""HTML: parse (:mod:`.page`), read the head, decide what is content (:mod:`.main_content`), write its blocks."""

@@ -1,0 +1,1 @@
+"""PDF: pdfium gives characters with places (:mod:`.reader`), the layout makes lines, headings and paragraphs of them."""
