@@ -6,7 +6,6 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from lxml import etree, html
 from lxml.html import HtmlElement
 
 from corpus.model import ContentSelectors, PageText
@@ -15,10 +14,7 @@ from ingest.extract.extracted import NO_SELECTORS, ExtractedPage, new_builder, t
 from ingest.extract.html import head as page_head
 from ingest.extract.html.blocks import MAX_STRUCTURE_DEPTH, BlockWriter
 from ingest.extract.html.main_content import isolate_main_content, prune_document
-
-MAX_ELEMENTS = 500_000
-
-_METADATA = frozenset(("title", "meta", "link", "base", "style", "script", "noscript", "template"))
+from ingest.extract.html.tree import parse_tree
 
 
 def read_html(
@@ -39,7 +35,7 @@ def read_html(
         explain: give what was left out in full, not its first words alone.
         now: dates that the page claims to come from after it are dropped.
     """
-    root, notes = _parse(markup)
+    root, notes = parse_tree(markup)
     base_url = page_head.base_url_of(root, url)
     directives = page_head.robots_directives(root, bot_name)
     dates = dates_of(root).before(now or datetime.now(UTC))
@@ -58,7 +54,7 @@ def read_html(
 
 def read_converted(markup: str, *, url: str) -> ExtractedPage:
     """Read what another format was converted to: all of it is content, and nothing in it speaks to robots."""
-    root, notes = _parse(markup)
+    root, notes = parse_tree(markup)
     return _read(root, url, notes, prune_document)
 
 
@@ -77,39 +73,3 @@ def _read(root: HtmlElement, base_url: str, notes: list[str], content_of: Callab
     language = page_head.language_of(root, builder.text)
     page = PageText(title=title, text=builder.text, blocks=tuple(builder.blocks), language=language)
     return ExtractedPage(page, links=links, notes=(*notes, *text_notes(builder)))
-
-
-def _parse(text: str) -> tuple[HtmlElement, list[str]]:
-    # huge_tree lifts libxml2's depth limit from 256 to 2,048; what lies deeper it drops without an error raised.
-    parser = html.HTMLParser(encoding="utf-8", huge_tree=True, remove_comments=True, remove_pis=True)
-    try:
-        root = html.document_fromstring(text.replace("\0", "").encode("utf-8", errors="replace"), parser=parser)
-    except etree.ParserError:  # nothing but white space or comments
-        root = html.document_fromstring("<html><body></body></html>")
-    _free_captives_of_head(root)
-    notes = []
-    if any("depth" in entry.message for entry in parser.error_log if entry.type_name == "ERR_RESOURCE_LIMIT"):
-        notes.append("text nested deeper than 2048 elements was dropped")
-    surplus = [element for count, element in enumerate(root.iter()) if count >= MAX_ELEMENTS]
-    if surplus:
-        notes.append(f"elements after the first {MAX_ELEMENTS} were dropped")
-        for element in surplus:
-            parent = element.getparent()
-            if parent is not None:
-                parent.remove(element)
-    return root, notes
-
-
-def _free_captives_of_head(root: HtmlElement) -> None:
-    """Where a page leaves out its head and body tags, as HTML lets it, libxml2 (which knows HTML 4) takes ``<main>`` and the
-    like for metadata. Anything in the head that isn't metadata begins the body."""
-    head = root.find("head")
-    if head is None:
-        return
-    captives = [element for element in head if element.tag not in _METADATA]
-    if captives:
-        body = root.find("body")
-        if body is None:
-            body = etree.SubElement(root, "body")
-        for place, element in enumerate(captives):
-            body.insert(place, element)  # moves it, tail and all
