@@ -52,6 +52,11 @@ class PageTextBuilder:
     def text(self) -> str:
         return "".join(self._parts)
 
+    @property
+    def length(self) -> int:
+        """How many characters have been written."""
+        return self._length
+
     def heading(self, rank: int, text: str) -> None:
         if line := one_line(text):
             self._add(BlockKind.HEADING, f"{'#' * rank} {line}", rank)

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from lxml import html
 
+from ingest.extract.extracted import new_builder
+from ingest.extract.html.blocks import BlockWriter
 from tests.unit.test_extract import FILLER, FILLER_TEXT, golden, read, text_of
 
 
@@ -155,3 +158,12 @@ class TestUnseen:
             ```
         """)
         assert read(f"<title>T{smuggled}</title>{FILLER}").page.title == "T"
+
+
+def test_placeholders_of_what_was_left_out_are_reported_where_they_stand() -> None:
+    body = html.fromstring("<body><p>One.</p><left-out id=a></left-out><p>Two <left-out id=b></left-out>words.</p></body>")
+    builder = new_builder()
+    seen: list[tuple[str, int]] = []
+    BlockWriter(builder, on_left_out=lambda element, at: seen.append((element.get("id", ""), at))).write(body)
+    assert builder.text == "One.\n\nTwo words."
+    assert seen == [("a", 4), ("b", 4)]

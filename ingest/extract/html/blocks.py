@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from lxml import etree
 from lxml.html import HtmlElement
@@ -18,6 +18,7 @@ def word_set(words: str) -> frozenset[str]:
 # Deeper nesting carries no structure a reader could see; the text below is kept, flat. Bounds the recursion too.
 MAX_STRUCTURE_DEPTH = 120
 MAX_TABLE_COLUMNS = 64
+LEFT_OUT = "left-out"  # the tag of the empty element that stands where a part was left out
 _MAX_REPEATED_CELL_CHARS = 200  # a cell that spans rows is repeated in each, so that a row can be read alone
 
 _SKIPPED = word_set(
@@ -45,10 +46,16 @@ class BlockWriter:
     Signatures of documented objects (Sphinx's ``dt.sig``) become headings one rank below their section, so that every chunk
     cut from the description carries the signature in its heading path: "what does ``exists`` return?" is then found by the
     name that only the signature holds. Other definition terms are paragraphs.
+
+    Args:
+        builder: takes the blocks.
+        on_left_out: called with each ``<left-out>`` element in the flow (the empty placeholder of a part that is not
+            content) and the length, in characters, of the text written before it.
     """
 
-    def __init__(self, builder: PageTextBuilder) -> None:
+    def __init__(self, builder: PageTextBuilder, *, on_left_out: Callable[[HtmlElement, int], None] | None = None) -> None:
         self._out = builder
+        self._on_left_out = on_left_out
         self._inline: list[str] = []
         self._depth = 0
         self._list_depth = -1
@@ -80,6 +87,10 @@ class BlockWriter:
 
     def _element(self, element: HtmlElement) -> None:
         tag = element.tag
+        if tag == LEFT_OUT:
+            if self._on_left_out:
+                self._on_left_out(element, self._out.length)
+            return
         if tag in _SKIPPED:
             return
         if tag == "br":
