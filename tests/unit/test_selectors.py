@@ -1,0 +1,74 @@
+"""CSS selectors that say what of a page is content: what is accepted, and what is refused with which words."""
+
+from __future__ import annotations
+
+import pytest
+from lxml import html
+
+from corpus.errors import InvalidInput, PermanentError
+from corpus.selectors import MAX_SELECTOR_CHARS, MAX_SELECTORS, check_selectors
+from ingest.extract.html.selectors import compile_selectors
+
+PAGE = """<html><body><nav id=top><a href=/>Home</a></nav><MAIN class="doc wide"><h1>Limits</h1><p lang=en>Ten requests.</p>
+<div class=ad>Buy</div><ul><li>one</li><li>two</li></ul></MAIN></body></html>"""
+
+
+@pytest.mark.parametrize(
+    ("selector", "texts"),
+    [
+        ("main", ["Limits"]),  # in any case
+        ("#top > a", ["Home"]),
+        ("div.ad, nav", ["Home", "Buy"]),  # in document order
+        (".doc :not(.ad):not(ul):not(li)", ["Limits", "Ten requests."]),
+        ("li:nth-child(2)", ["two"]),
+        ("ul:has(> li) li:first-child", ["one"]),
+        ('[lang|="en"]', ["Ten requests."]),
+        ('a[href="/"]', ["Home"]),
+        ("li:contains(two)", ["two"]),
+        ("  h1  ", ["Limits"]),
+        ("ul:has(li)", ["one"]),
+        (":is(h1, .ad)", ["Limits", "Buy"]),
+    ],
+)
+def test_selectors_match_as_in_a_style_sheet(selector: str, texts: list[str]) -> None:
+    root = html.document_fromstring(PAGE)
+
+    (compiled,) = compile_selectors([selector])
+
+    assert [next(text.strip() for text in element.itertext() if text.strip()) for element in compiled(root)] == texts
+
+
+UNREADABLE = ["", " ", ",", "div >", "a{", "p:first-liner", "p::first-line", "svg|path", "[xlink|href]", "a[href=foo/bar]", "#"]
+UNREADABLE += ["@media", "@x", "\0", "p:nth-child(two)", "*:first-of-type", "\\", "div\ud800"]
+
+
+@pytest.mark.parametrize("selector", UNREADABLE)
+def test_what_is_no_selector_is_refused_by_name(selector: str) -> None:
+    with pytest.raises(InvalidInput, match="can't be read") as caught:
+        check_selectors(["main", selector])
+    assert f'"{selector.strip()}"' in caught.value.message
+
+    with pytest.raises(PermanentError) as failed:
+        compile_selectors([selector])
+    assert failed.value.reason == "bad_selector"
+
+
+def test_selectors_have_a_longest_and_a_most() -> None:
+    assert check_selectors(["p" * MAX_SELECTOR_CHARS]) == ("p" * MAX_SELECTOR_CHARS,)
+    with pytest.raises(InvalidInput, match="longer than 500 characters"):
+        check_selectors(["p" * (MAX_SELECTOR_CHARS + 1)])
+    assert len(check_selectors(["p"] * MAX_SELECTORS)) == MAX_SELECTORS
+    with pytest.raises(InvalidInput, match="20 are the most"):
+        check_selectors(["p"] * (MAX_SELECTORS + 1))
+
+
+LONGEST = [":is(" * 90 + "p" + ")" * 90, ":has(" * 80 + "p" + ")" * 80, "p " * 249 + "p", "p~" * 249 + "p", "[a]" * 166]
+
+
+@pytest.mark.parametrize("selector", LONGEST)
+def test_the_longest_selectors_are_read_or_refused_with_words(selector: str) -> None:
+    try:
+        (compiled,) = compile_selectors([selector])
+    except PermanentError:
+        return
+    assert compiled(html.document_fromstring(PAGE)) is not None
