@@ -1,246 +1,427 @@
-"""Finds a page's main content: what is left of the DOM when navigation, chrome and hidden parts are gone."""
+"""Decides what of a page is its content.
+
+The steps, each of which can be seen in what it leaves out (:class:`~corpus.model.LeftOut`):
+
+1. What a reader never sees is removed (:mod:`.visibility`).
+2. Selectors that the site's owner gave decide alone, if they match.
+3. Chrome goes: navigation, page headers and footers, side columns. Never an element that holds the page itself.
+4. The element that holds the content is found: by the names that documentation generators give it, or by where trafilatura sees
+   an article, grown as long as there is much prose beside it.
+5. Inside it, parts go that look like navigation or teasers. That trafilatura did not mention a part is only one sign of it.
+6. If little of the page's prose is then kept, the largest landmark is taken whole, and in the end the body.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
-from itertools import islice
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 
 import trafilatura
-from lxml import etree
 from lxml.html import HtmlElement
 
-from ingest.extract.html.blocks import is_layout_table, word_set
+from corpus.model import ContentSelectors
+from ingest.extract.html.chrome import chrome_reason, has_boilerplate_name
+from ingest.extract.html.elements import HEADINGS, LEFT_OUT, names_of, word_set
+from ingest.extract.html.selectors import compile_selectors
+from ingest.extract.html.visibility import drop_unseen
+from ingest.extract.html.words import PageWords
 
-MIN_CONTENT_CHARS = 200
+OUTSIDE = "outside the main content"
+LINKS = "links"
+TEASER = "teaser"
+FORM = "form"
+DROPPED = "dropped by selector"
+NOT_SELECTED = "not selected"
+
+_FEW_WORDS = 30  # less is no page: a named element or a landmark with so little was meant for something else
 _COVERING_SHARE = 0.9
+_DOCUMENT_SHARE = 0.5  # of the body's prose that an element named as the document must hold
 _REJECTED_SHARE = 0.5
-_SHINGLE_WORDS = 4
-_KEPT_STRUCTURES = ("pre", "table", "math", "details", "dl")  # trafilatura may drop these from the midst of content
-
-_CHROME_TAGS = word_set("script style noscript template nav iframe object embed svg canvas dialog button select textarea input")
-_CHROME_ROLES = word_set("navigation banner contentinfo search menu menubar toolbar complementary dialog alertdialog tablist")
-# Exact class or id names of documentation generators' navigation: Sphinx, DocBook, MkDocs, MediaWiki, GitHub, Docusaurus.
-_CHROME_NAMES = word_set(
-    "navheader navfooter sphinxsidebar sphinxsidebarwrapper related headerlink header-anchor hash-link anchorjs-link "
-    "heading-anchor viewcode-link mw-editsection mw-jump-link mw-indicators catlinks noprint printfooter navbox "
-    "vertical-navbox sidebar-nav breadcrumb breadcrumbs md-sidebar md-nav md-source-file theme-doc-toc-mobile "
-    "theme-doc-breadcrumbs pagination-nav prev-next-area skip-link skiplink visually-hidden sr-only screen-reader-text "
-    "copybtn footnote-backref cookie-banner cookie-consent"
-)
-_HIDING_STYLE = re.compile(
-    r"display\s*:\s*none|visibility\s*:\s*hidden|text-indent\s*:\s*-\d{3,}|(?<![\w-])(?:left|top)\s*:\s*-\d{4,}", re.IGNORECASE
-)
-_NO_SIZE = re.compile(r"font-size\s*:\s*0(?:\.0+)?(?:px|pt|em|rem|%)?\s*(?:;|!|$)", re.IGNORECASE)
-_DECORATION_SHARE = 0.5
-_ASIDE_IN_CONTENT = re.compile(r"admonition|callout|note|warning|tip|caution|aside", re.IGNORECASE)
-_PERMALINK_SIGNS = frozenset("¶#§🔗")
+_LINK_DENSE = 0.5
+_MENU_LINKS = 0.8
+_MENU_WORDS = 10
+_GROWTH_SHARE = 0.25
+_GROWTH_WORDS = 60
+_GROWTH_DENSITY = 0.5
+_ENOUGH_SHARE = 0.25
+_FORM_SHARE = 0.5
 # Elements that documentation generators put around the content and nothing else.
 _DOCUMENT_NAMES = word_set(
-    "mw-parser-output markdown-body theme-doc-markdown md-content__inner docbook refentry chapter appendix sect1 preface "
-    "rst-content bd-article"
+    "mw-parser-output markdown-body theme-doc-markdown md-content__inner docbook refentry chapter appendix sect1 preface rst-content "
+    "bd-article vp-doc sl-markdown-content"
 )
 _CONTAINERS = word_set(
-    "article body center div dl main ol section span table tbody td tr ul form aside header footer font blockquote"
+    "article body center div dl main ol section span table tbody td th tr ul form aside header footer font blockquote figure details"
 )
-_WORD = re.compile(r"\w+")
+_LANDMARKS = ("main", "article")
+# What trafilatura may drop from the midst of content, whatever it is called, and what it may if it isn't called boilerplate.
+_STRUCTURES = ("pre", "table", "math", "details")
+_QUOTED_OR_DEFINED = ("dl", "blockquote")
 
 
-def isolate_main_content(body: HtmlElement) -> HtmlElement:
-    """The element that holds the content, freed in place of what isn't content.
-
-    It is known by its name, or else found by trafilatura's judgement, or else the largest landmark, or else ``body``.
-    """
-    document = _named_document(body)
-    if document is not None:
-        _prune(document, is_document=True)
-        return document
-    # trafilatura sees the untouched page, for which its rules were made.
-    extracted = trafilatura.extract(body.getroottree().getroot(), include_comments=False, fast=True)
-    _prune(body, is_document=False)
-    covering = _covering_element(body, extracted or "")
-    if covering is not None:
-        return covering
-    landmarks = [
-        e
-        for e in body.iterdescendants("main", "article", "div", "section")
-        if e.tag in ("main", "article") or e.get("role") == "main"
-    ]
-    largest = max(landmarks, key=_text_chars, default=body)
-    return largest if _text_chars(largest) >= MIN_CONTENT_CHARS else body
+_ARTICLE_TYPE = re.compile(r"schema\.org/(?:\w*Article|BlogPosting)\b")
+_ARTICLE_DATA = re.compile(r'"@type"\s*:\s*\[?\s*"(?:\w*Article|BlogPosting)"')
 
 
-def prune_document(body: HtmlElement) -> HtmlElement:
-    """A body that is content through and through, freed of scripts and hidden parts."""
-    _prune(body, is_document=True)
-    return body
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Something visible that was left out."""
 
-
-def _prune(body: HtmlElement, *, is_document: bool) -> None:
-    """Remove what is never content: scripts, navigation, page headers and footers, hidden parts, permalinks.
-
-    Inside a document, asides, headers and footers are the author's: sidebars, footnotes, title pages.
-    """
-    for script in body.iter("script"):
-        if script.get("type", "").lower().startswith("math/tex"):  # MathJax 2 keeps its sources so
-            script.tag = "math"
-            script.set("alttext", script.text or "")
-    for element in [e for e in body.iterdescendants() if _is_chrome(e, is_document)]:
-        element.drop_tree()
-    total_chars = _text_chars(body)
-    for form in list(body.iter("form")):  # some frameworks wrap the whole page in one form
-        if 2 * _text_chars(form) < total_chars:
-            form.drop_tree()
-
-
-def _is_chrome(element: HtmlElement, is_document: bool) -> bool:
-    tag = element.tag
-    if tag in _CHROME_TAGS:
-        return True
-    if tag in ("header", "footer", "aside") and not is_document:
-        content = next(element.iterancestors("main", "article"), None)
-        if content is None or (tag == "aside" and not _ASIDE_IN_CONTENT.search(element.get("class", ""))):
-            return True
-    if not element.attrib:
-        return False
-    if tag == "a" and (element.text or "").strip() in _PERMALINK_SIGNS and not len(element):
-        return True
-    return _is_hidden(element) or element.get("role") in _CHROME_ROLES or not _CHROME_NAMES.isdisjoint(_names(element))
-
-
-def _is_hidden(element: HtmlElement) -> bool:
-    hidden = element.get("hidden")
-    if hidden is not None and hidden != "until-found" and element.get("role") != "tabpanel":
-        return True
-    if element.get("aria-hidden") == "true" and element.tag not in ("img", "math") and not _holds_page(element):
-        return True
-    style = element.get("style")
-    if not style:
-        return False
-    # Formulas are hidden beside the picture that shows them (MediaWiki).
-    is_hidden = bool(_HIDING_STYLE.search(style)) and element.find(".//math") is None
-    return is_hidden or (not len(element) and bool(_NO_SIZE.search(style)))
-
-
-def _holds_page(element: HtmlElement) -> bool:
-    """Whether most of the page is in it: frameworks hide that from screen readers while a dialog is open, and save it so."""
-    body = next((above for above in islice(element.iterancestors(), 2) if above.tag == "body"), None)
-    return body is not None and _text_chars(element) > max(MIN_CONTENT_CHARS, _DECORATION_SHARE * _text_chars(body))
-
-
-def _names(element: HtmlElement) -> set[str]:
-    return {*element.get("class", "").split(), *element.get("id", "").split()}
-
-
-def _text_chars(element: HtmlElement) -> int:
-    return sum(len(text.strip()) for text in element.itertext())
-
-
-def _named_document(body: HtmlElement) -> HtmlElement | None:
-    """Documentation generators mark their content; take the outermost such element that holds enough text."""
-    for element in body.iter("div", "article", "main", "section", "body"):
-        names = _names(element)
-        is_sphinx = "body" in names and element.get("role") == "main"
-        if (is_sphinx or not _DOCUMENT_NAMES.isdisjoint(names)) and _text_chars(element) >= MIN_CONTENT_CHARS:
-            return element
-    return None
-
-
-def _covering_element(body: HtmlElement, extracted: str) -> HtmlElement | None:
-    """The smallest element that covers what trafilatura ``extracted``, freed of the parts that it rejected.
-
-    trafilatura decides *where* the content is; the structure then comes from the page's own DOM, which keeps the code,
-    tables and lists that trafilatura's output would lose.
-    """
-    votes = _votes(body, extracted)
-    total = votes[body].kept if body in votes else 0
-    if not total:
-        return None
-    element = body
-    while True:
-        inner = max(element, key=lambda child: votes[child].kept if child in votes else 0, default=None)
-        if inner is None or inner not in votes or votes[inner].kept < _COVERING_SHARE * total or not _may_hold_page(inner):
-            break
-        element = inner
-    _drop_rejected(element, votes, expendable=(1 - _COVERING_SHARE) * total)
-    return element
-
-
-def _may_hold_page(element: HtmlElement) -> bool:
-    return element.tag in _CONTAINERS and (element.tag != "table" or is_layout_table(element))
+    reason: str
+    words: int
+    link_words: int
+    text: str
 
 
 @dataclass(slots=True)
-class _Votes:
-    """How many of an element's words there are, and how many of them trafilatura kept."""
+class MainContent:
+    """``root`` holds the content; ``inside`` what was left out within it, by the placeholder that stands there; ``before`` and
+    ``after`` what was left out around it; ``words`` all that a reader sees of the page."""
 
-    words: int = 0
-    kept: int = 0
-
-
-def _votes(body: HtmlElement, extracted: str) -> dict[HtmlElement, _Votes]:
-    """Match the page's words with trafilatura's by shingles, over the running text, so that markup plays no part."""
-    words: list[str] = []
-    owners: list[tuple[HtmlElement, int, int]] = []
-    for element, text in _text_nodes(body):
-        found = _WORD.findall(text)
-        if found:
-            owners.append((element, len(words), len(words) + len(found)))
-            words += found
-    wanted = set(_shingles(_WORD.findall(extracted)))
-    kept = bytearray(len(words))
-    for i, shingle in enumerate(_shingles(words)):
-        if shingle in wanted:
-            kept[i : i + _SHINGLE_WORDS] = b"\1" * _SHINGLE_WORDS
-    votes: dict[HtmlElement, _Votes] = {}
-    for owner, start, end in owners:
-        kept_words = sum(kept[start:end])
-        for element in (owner, *owner.iterancestors()):
-            vote = votes.setdefault(element, _Votes())
-            vote.words += end - start
-            vote.kept += kept_words
-    return votes
+    root: HtmlElement
+    words: PageWords
+    inside: dict[HtmlElement, Part] = field(default_factory=dict)
+    before: list[Part] = field(default_factory=list)
+    after: list[Part] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
 
-def _text_nodes(body: HtmlElement) -> Iterator[tuple[HtmlElement, str]]:
-    """Each text node with the element that it stands in, in document order."""
-    for event, element in etree.iterwalk(body, events=("start", "end")):
-        if event == "start":
-            yield element, element.text or ""
-        elif element is not body:
-            yield element.getparent(), element.tail or ""
+def isolate_main_content(
+    body: HtmlElement, *, selectors: ContentSelectors, title: str = "", shown_words: int | None = None
+) -> MainContent:
+    """Free a body of what isn't content.
 
-
-def _shingles(words: list[str]) -> Iterator[tuple[str, ...]]:
-    return zip(*(words[i:] for i in range(_SHINGLE_WORDS)), strict=False)
-
-
-def _drop_rejected(content: HtmlElement, votes: dict[HtmlElement, _Votes], *, expendable: float) -> None:
-    """Drop the parts that trafilatura rejected, but for code, tables and formulas, and headings that lead kept content.
-
-    No part with more than ``expendable`` kept words goes as a whole.
+    Args:
+        body: changed in place: parts that are left out are replaced by empty placeholders.
+        title: the page's title; a page header that holds it as a heading keeps that heading.
+        shown_words: how many words of each part are given as its text; None: all.
     """
-    leads_content = False
-    for element in reversed(list(content)):
-        vote = votes.get(element)
-        if vote is None:
-            continue
-        is_rejected = vote.kept < _REJECTED_SHARE * vote.words and vote.kept <= expendable
-        if _is_heading(element, votes):
-            if is_rejected and not leads_content:
-                element.drop_tree()
-            leads_content = False
-        elif is_rejected and next(element.iter(*_KEPT_STRUCTURES), None) is None:
-            element.drop_tree()
-        else:
-            leads_content = True
-            is_whole = is_rejected and element.tag in _KEPT_STRUCTURES
-            if element.tag in _CONTAINERS and vote.kept < vote.words and not is_whole:
-                _drop_rejected(element, votes, expendable=expendable)
+    is_article = _is_article(body)
+    drop_unseen(body)
+    return _Isolation(body, selectors, title, is_article, shown_words).run()
 
 
-def _is_heading(element: HtmlElement, votes: dict[HtmlElement, _Votes]) -> bool:
+def whole_document(body: HtmlElement) -> MainContent:
+    """A body that is content through and through, freed of scripts and hidden parts."""
+    drop_unseen(body)
+    return MainContent(body, PageWords(body))
+
+
+class _Isolation:
+    def __init__(
+        self, body: HtmlElement, selectors: ContentSelectors, title: str, is_article: bool, shown_words: int | None
+    ) -> None:
+        self._body = body
+        self._selectors = selectors
+        self._title = title.casefold()
+        self._is_article = is_article
+        self._shown_words = shown_words
+        self._words = PageWords(body)
+        self._parts: dict[HtmlElement, Part] = {}  # by placeholder
+        self._notes: list[str] = []
+        # Ranges of words in the content: from the first to the last of running text, of what trafilatura kept, of the core.
+        self._prose_range = self._midst = self._core = (0, 0)
+
+    def run(self) -> MainContent:
+        root = self._selected()
+        if root is None:
+            root = self._found()
+        return self._result(root)
+
+    # Selectors
+
+    def _selected(self) -> HtmlElement | None:
+        """What the owner's selectors keep, in one element; None if there are none for it, or they match nothing."""
+        for selector in compile_selectors(self._selectors.drop):
+            for element in selector(self._body):
+                if element is not self._body:
+                    self._leave_out(element, DROPPED)
+        if not self._selectors.keep:
+            return None
+        chosen = {e for selector in compile_selectors(self._selectors.keep) for e in selector(self._body)}
+        outer = [e for e in self._body.iter() if e in chosen and not any(above in chosen for above in e.iterancestors())]
+        outer = [e for e in outer if self._words.count(e)]
+        if not outer:
+            self._notes.append("the selectors of what to keep match nothing on the page; the rules decided")
+            return None
+        if len(outer) == 1:
+            return outer[0]
+        root = self._common_ancestor(outer)
+        self._leave_out_all_but(root, outer, NOT_SELECTED)
+        return root
+
+    # The rules
+
+    def _found(self) -> HtmlElement:
+        named = self._named_documents()
+        extracted = None if named else self._extracted()
+        self._leave_out_chrome(self._body)
+        if named:
+            document = self._common_ancestor(named)
+            if self._words.prose(document) >= _DOCUMENT_SHARE * self._words.prose(self._body):
+                return document
+            extracted = self._extracted()
+        words = self._words
+        words.vote(extracted or "")
+        half = words.kept(self._body) / 2
+        words.discount(e for e in self._body.iter() if has_boilerplate_name(e) and words.kept(e) <= half)
+        core = self._grown(self._covering_element())
+        root = self._landmark_around(core)
+        judged = self._judged(root, core)
+        if self._keeps_enough(root, judged):
+            for element, reason in judged:
+                self._leave_out(element, reason)
+            return root
+        return self._fallback()
+
+    def _landmark_around(self, core: HtmlElement) -> HtmlElement:
+        """The outermost landmark that holds the core: all of it is meant, but on a page that is an article."""
+        around = [] if self._is_article else [e for e in core.iterancestors() if _is_landmark(e)]
+        return around[-1] if around else core
+
+    def _extracted(self) -> str:
+        """The page's main text as trafilatura sees it."""
+        return trafilatura.extract(self._body.getroottree().getroot(), include_comments=False, fast=True) or ""
+
+    def _named_documents(self) -> list[HtmlElement]:
+        """The outermost elements that are named as a document, whatever else is on the page."""
+        found: list[HtmlElement] = []
+        for element in self._body.iter("div", "article", "main", "section", "body"):
+            names = names_of(element)
+            if not names:
+                continue
+            is_sphinx = "body" in names and element.get("role") == "main"
+            if (is_sphinx or not _DOCUMENT_NAMES.isdisjoint(names)) and self._words.count(element):
+                found.append(element)
+        marked = set(found)
+        return [e for e in found if not any(above in marked for above in e.iterancestors())]
+
+    def _common_ancestor(self, elements: Sequence[HtmlElement]) -> HtmlElement:
+        first, *others = elements
+        if not others:
+            return first
+        above = list(first.iterancestors())
+        for other in others:
+            holders = {other, *other.iterancestors()}
+            above = [e for e in above if e in holders]
+        return above[0]
+
+    def _leave_out_chrome(self, element: HtmlElement) -> None:
+        for child in list(element):
+            reason = chrome_reason(child)
+            if reason is None and child.tag == "form":  # some frameworks wrap the whole page in one form
+                reason = FORM if self._words.count(child) < _FORM_SHARE * self._words.count(self._body) else None
+            if reason is None or self._holds_page(child):
+                self._leave_out_chrome(child)
+            elif self._words.count(child):
+                self._leave_out(child, reason)
+
+    def _holds_page(self, element: HtmlElement) -> bool:
+        """Whether an element that is called chrome holds the page: its content, its title, or most of its prose."""
+        body_prose = self._words.prose(self._body)
+        if 2 * self._words.prose(element) > body_prose and self._words.prose(element) > _FEW_WORDS:
+            return True
+        for inner in element.iter("h1", *_LANDMARKS):
+            if inner.tag != "h1":
+                if self._words.prose(inner) >= _FEW_WORDS:
+                    return True
+            elif (text := self._words.text(inner).casefold()) and text in self._title and inner.find(".//a[@href]") is None:
+                return True
+        return False
+
+    def _covering_element(self) -> HtmlElement:
+        """The smallest element that holds what trafilatura kept; the body if it kept nothing."""
+        element, total = self._body, self._words.kept(self._body)
+        while total:
+            inner = max(element, key=self._words.kept, default=None)
+            if inner is None or self._words.kept(inner) < _COVERING_SHARE * total or not _may_hold_page(inner):
+                break
+            element = inner
+        return element
+
+    def _grown(self, element: HtmlElement) -> HtmlElement:
+        """The element, or one around it that has much more prose in it, and not more of anything else."""
+        words, grown = self._words, element
+        if _is_landmark(element):
+            return element
+        for above in element.iterancestors():
+            if above.tag == "html":
+                break
+            inside = words.paragraphs(grown)
+            added, added_words = words.paragraphs(above) - inside, words.count(above) - words.count(grown)
+            if added >= max(_GROWTH_WORDS, _GROWTH_SHARE * inside) and added >= _GROWTH_DENSITY * added_words:
+                grown = above
+            if _is_landmark(above):  # what is beside it, its author calls no content
+                break
+        return grown
+
+    def _judged(self, root: HtmlElement, core: HtmlElement) -> list[tuple[HtmlElement, str]]:
+        """The parts of the content that are to go, with why."""
+        words = self._words
+        self._prose_range = words.paragraph_range(root)
+        self._midst = words.kept_range(root)
+        self._core = words.range_of(core)
+        found: list[tuple[HtmlElement, str]] = []
+        self._judge(root, found)
+        return found
+
+    def _judge(self, content: HtmlElement, found: list[tuple[HtmlElement, str]]) -> None:
+        words = self._words
+        leads = False  # whether the element before, in reverse order, is content that a heading may lead
+        for element in reversed(list(content)):
+            count = words.count(element)
+            if not count or element.tag == LEFT_OUT:
+                continue
+            is_rejected = words.kept(element) < _REJECTED_SHARE * count
+            if _is_heading(element, words):
+                if is_rejected and not leads:
+                    found.append((element, OUTSIDE))
+                leads = False
+                continue
+            holds_most = 2 * words.kept(element) > words.kept(content)
+            reason = None
+            if not holds_most:
+                reason = self._reason_to_drop(element) if is_rejected else self._is_menu(element)
+            if reason is not None:
+                found.append((element, reason))
+                continue
+            leads = True
+            if holds_most or (_may_hold_page(element) and (words.kept(element) < count or words.in_links(element))):
+                self._judge(element, found)
+
+    def _reason_to_drop(self, element: HtmlElement) -> str | None:
+        """Why a part that trafilatura rejected is no content; None if it reads like some."""
+        words = self._words
+        count, links = words.count(element), words.in_links(element)
+        first, last = words.range_of(element)
+        is_around = last <= self._core[0] or first >= self._core[1]
+        if not is_around and next(element.iter(*_STRUCTURES), None) is not None:
+            return None
+        if has_boilerplate_name(element):
+            return TEASER
+        if not is_around and next(element.iter(*_QUOTED_OR_DEFINED), None) is not None:
+            return None
+        if links > _LINK_DENSE * count:
+            return LINKS
+        at_edge = last <= self._midst[0] or first >= self._midst[1]
+        if self._is_article and at_edge and not words.paragraphs(element) and not self._follows_heading(element):
+            return OUTSIDE
+        return None
+
+    def _is_menu(self, element: HtmlElement) -> str | None:
+        """Whether a part that trafilatura kept is a list of links before or after all of the page's running text."""
+        words = self._words
+        count, (first, last) = words.count(element), words.range_of(element)
+        start, end = self._prose_range
+        is_outside = end - start >= _GROWTH_WORDS and (last <= start or first >= end)
+        return LINKS if is_outside and count >= _MENU_WORDS and words.in_links(element) > _MENU_LINKS * count else None
+
+    def _follows_heading(self, element: HtmlElement) -> bool:
+        """Whether it is the first thing under a heading that trafilatura kept: a heading never stays without what it leads."""
+        before = element.getprevious()
+        while before is not None and not self._words.count(before):
+            before = before.getprevious()
+        return before is not None and _is_heading(before, self._words) and 2 * self._words.kept(before) >= self._words.count(before)
+
+    def _keeps_enough(self, root: HtmlElement, judged: Iterable[tuple[HtmlElement, str]]) -> bool:
+        kept = self._words.paragraphs(root) - sum(self._words.paragraphs(element) for element, _ in judged)
+        return kept >= _ENOUGH_SHARE * (self._words.paragraphs(self._body) - self._in_other_articles(root))
+
+    def _in_other_articles(self, root: HtmlElement) -> int:
+        """Running text of articles beside the one that was found: a list of posts, say."""
+        path = {root, *root.iterancestors()}
+        if not any(e.tag == "article" for e in path):
+            return 0
+        outer = (e for e in self._body.iter("article") if not any(above.tag == "article" for above in e.iterancestors()))
+        return sum(self._words.paragraphs(e) for e in outer if e not in path)
+
+    def _fallback(self) -> HtmlElement:
+        """The page's ``main``, or else its body, less what looks like links or teasers."""
+        mains = [e for e in self._body.iter() if e.tag == "main" or e.get("role") == "main"]
+        largest = max(mains, key=self._words.paragraphs, default=self._body)
+        enough = self._words.paragraphs(largest) >= _ENOUGH_SHARE * self._words.paragraphs(self._body)
+        root = largest if enough else self._body
+        for element, reason in self._judged(root, root):
+            if reason is LINKS or reason is TEASER:
+                self._leave_out(element, reason)
+        return root
+
+    # What is left out
+
+    def _leave_out(self, element: HtmlElement, reason: str) -> None:
+        part = self._part(element, reason)
+        parent = element.getparent()
+        if parent is None:
+            return
+        placeholder = element.makeelement(LEFT_OUT)
+        placeholder.tail, element.tail = element.tail, None
+        parent.replace(element, placeholder)
+        self._words.remove(element, under=parent)
+        self._parts[placeholder] = part
+
+    def _part(self, element: HtmlElement, reason: str) -> Part:
+        words = self._words
+        return Part(reason, words.count(element), words.in_links(element), words.text(element, max_words=self._shown_words))
+
+    def _leave_out_all_but(self, root: HtmlElement, kept: Sequence[HtmlElement], reason: str) -> None:
+        holders = {above for e in kept for above in e.iterancestors()}
+        for holder in [e for e in root.iter() if e in holders]:
+            for child in list(holder):
+                if child not in holders and child not in kept and self._words.count(child):
+                    self._leave_out(child, reason)
+
+    def _result(self, root: HtmlElement) -> MainContent:
+        result = MainContent(root, self._words, notes=self._notes)
+        inside = set(root.iter(LEFT_OUT))
+        place = result.before
+        for element in self._around(root):
+            if element is root:
+                place = result.after
+            elif element in self._parts:
+                place.append(self._parts[element])
+            elif self._words.count(element):
+                place.append(self._part(element, OUTSIDE))
+        result.inside = {placeholder: part for placeholder, part in self._parts.items() if placeholder in inside}
+        return result
+
+    def _around(self, root: HtmlElement) -> Iterator[HtmlElement]:
+        """What stands beside the root, level by level, in document order, with the root in its place."""
+        path = {root, *root.iterancestors()}
+
+        def visit(element: HtmlElement) -> Iterator[HtmlElement]:
+            if element is root or element not in path:
+                yield element
+                return
+            for child in element:
+                yield from visit(child)
+
+        return visit(self._body)
+
+
+def _is_article(body: HtmlElement) -> bool:
+    """Whether the page says that it is an article, of a newspaper or a blog: then what stands around the text is about other
+    things, while of a manual or a company's page all of the main part is meant."""
+    root = body.getroottree().getroot()
+    for meta in root.iter("meta"):
+        name = meta.get("property", "") or meta.get("name", "")
+        if name.startswith("article:") or (name == "og:type" and meta.get("content", "").strip().lower() == "article"):
+            return True
+    if any(_ARTICLE_TYPE.search(e.get("itemtype", "")) for e in root.iter("body", "article", "div", "main", "html")):
+        return True
+    scripts = (e.text or "" for e in root.iter("script") if e.get("type", "").lower() == "application/ld+json")
+    return any(_ARTICLE_DATA.search(text) for text in scripts)
+
+
+def _may_hold_page(element: HtmlElement) -> bool:
+    return element.tag in _CONTAINERS or "-" in element.tag  # custom elements
+
+
+def _is_landmark(element: HtmlElement) -> bool:
+    return element.tag in _LANDMARKS or element.get("role") == "main"
+
+
+def _is_heading(element: HtmlElement, words: PageWords) -> bool:
     """A heading, or a wrapper that holds little else."""
-    heading = next(element.iter("h1", "h2", "h3", "h4", "h5", "h6"), None)
-    return heading is not None and heading in votes and 2 * votes[heading].words > votes[element].words
+    heading = next(element.iter(*HEADINGS), None)
+    return heading is not None and 2 * words.count(heading) > words.count(element)

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 
 from lxml.html import HtmlElement
 
-from corpus.model import ContentSelectors, PageText
+from corpus.model import ContentSelectors, Coverage, LeftOut, PageText
 from ingest.extract.dates import dates_of
 from ingest.extract.extracted import NO_SELECTORS, ExtractedPage, new_builder, text_notes
 from ingest.extract.html import head as page_head
 from ingest.extract.html.blocks import MAX_STRUCTURE_DEPTH, BlockWriter
-from ingest.extract.html.main_content import isolate_main_content, prune_document
+from ingest.extract.html.main_content import MainContent, isolate_main_content, whole_document
 from ingest.extract.html.tree import parse_tree
+from ingest.extract.html.words import words_of
+
+SHOWN_WORDS = 12  # of each part that was left out
 
 
 def read_html(
@@ -40,9 +44,12 @@ def read_html(
     directives = page_head.robots_directives(root, bot_name)
     dates = dates_of(root).before(now or datetime.now(UTC))
     refresh, canonical = page_head.refresh_of(root, base_url, url), page_head.canonical_of(root, base_url)
-    read = _read(root, base_url, notes, isolate_main_content)
+
+    def content_of(body: HtmlElement, title: str) -> MainContent:
+        return isolate_main_content(body, selectors=selectors, title=title, shown_words=None if explain else SHOWN_WORDS)
+
     return replace(
-        read,
+        _read(root, base_url, notes, content_of),
         canonical=canonical,
         noindex="noindex" in directives,
         nofollow="nofollow" in directives,
@@ -55,21 +62,38 @@ def read_html(
 def read_converted(markup: str, *, url: str) -> ExtractedPage:
     """Read what another format was converted to: all of it is content, and nothing in it speaks to robots."""
     root, notes = parse_tree(markup)
-    return _read(root, url, notes, prune_document)
+    return replace(_read(root, url, notes, lambda body, _: whole_document(body)), coverage=None)
 
 
-def _read(root: HtmlElement, base_url: str, notes: list[str], content_of: Callable[[HtmlElement], HtmlElement]) -> ExtractedPage:
+def _read(
+    root: HtmlElement, base_url: str, notes: list[str], content_of: Callable[[HtmlElement, str], MainContent]
+) -> ExtractedPage:
     links = page_head.links_of(root, base_url)
     if len(links) >= page_head.MAX_LINKS:
         notes.append(f"only the first {page_head.MAX_LINKS} links were taken")
     title = page_head.title_of(root)
     builder = new_builder()
-    body = root.find("body")
-    if body is not None:
-        writer = BlockWriter(builder)
-        writer.write(content_of(body))
-        if writer.flattened:
-            notes.append(f"structure nested deeper than {MAX_STRUCTURE_DEPTH} elements was flattened")
+    content = content_of(root.find("body"), title)
+    places: dict[HtmlElement, int] = {}
+    writer = BlockWriter(builder, on_left_out=places.__setitem__)
+    writer.write(content.root)
+    if writer.flattened:
+        notes.append(f"structure nested deeper than {MAX_STRUCTURE_DEPTH} elements was flattened")
     language = page_head.language_of(root, builder.text)
     page = PageText(title=title, text=builder.text, blocks=tuple(builder.blocks), language=language)
-    return ExtractedPage(page, links=links, notes=(*notes, *text_notes(builder)))
+    coverage = _coverage(content, page.text, places)
+    return ExtractedPage(page, links=links, notes=(*notes, *content.notes, *text_notes(builder)), coverage=coverage)
+
+
+def _coverage(content: MainContent, text: str, places: dict[HtmlElement, int]) -> Coverage:
+    """Compare what a reader sees with the text as it was written, so that what the writing loses counts as lost, too."""
+    visible = content.words.words
+    kept = (Counter(visible) & Counter(words_of(text))).total()
+    inside = [(part, places.get(placeholder, 0)) for placeholder, part in content.inside.items()]
+    placed = [
+        *((part, 0) for part in content.before),
+        *sorted(inside, key=lambda one: one[1]),
+        *((part, len(text)) for part in content.after),
+    ]
+    left_out = tuple(LeftOut(part.reason, part.words, part.link_words, part.text, at) for part, at in placed)
+    return Coverage(len(visible), kept, left_out)
