@@ -17,7 +17,7 @@ from typing import Any
 
 from lxml.html import HtmlElement
 
-from ingest.extract.html.blocks import word_set
+from ingest.extract.html.elements import word_set
 
 _MAX_JSON_CHARS = 1_000_000
 _MAX_JSON_NODES = 5_000

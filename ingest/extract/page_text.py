@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Iterator
 
 from corpus.model import Block, BlockKind
 
@@ -16,16 +17,38 @@ _INVISIBLE = re.compile(
 # Arabic and Indic scripts spell with zero-width (non-)joiners; anywhere else they only hide or split words.
 _STRAY_JOINER = re.compile("(?<![\u0600-\u109f])[\u200c\u200d]|[\u200c\u200d](?![\u0600-\u109f])")
 _SPACES = re.compile(r"\s+")
-_SPACED_BREAK = re.compile(r"[^\S\n]*\n\s*")
+# Typeset text holds these for pairs of letters that no one types when searching.
+_LIGATURES = {code: unicodedata.normalize("NFKC", chr(code)) for code in range(0xFB00, 0xFB07)}
+# Unicode's stream-safe format allows 30 combining marks in a row (UAX 15). Normalisation sorts each run of them, in time that
+# grows with the square of its length: 80,000 take a minute.
+_MAX_MARKS = 30
+_LONG_RUN = re.compile(rf"[^\w\s\x00-\x7f]{{{_MAX_MARKS + 1},}}")  # of what is no letter: marks are among it
 
 
 def clean(text: str) -> str:
-    """Strip invisible characters, unify line ends and normalise to NFC; white space is kept."""
+    """Strip invisible characters, write ligatures as letters, unify line ends and normalise to NFC; white space is kept.
+
+    Takes time linear in the text. Of more than 30 combining marks in a row the rest go.
+    """
     text = text.replace("\r\n", "\n").replace("\r", "\n")
     text = _INVISIBLE.sub("", text)
     if text.isascii():
         return text
-    return unicodedata.normalize("NFC", _STRAY_JOINER.sub("", text))
+    text = _STRAY_JOINER.sub("", text).translate(_LIGATURES)
+    if not unicodedata.is_normalized("NFC", text):
+        text = unicodedata.normalize("NFC", _without_surplus_marks(text))
+    return text
+
+
+def comparable(text: str) -> str:
+    """A form in which two texts that read alike are alike, however their pages spell them: for comparing words, not for showing.
+
+    Cleaned, without joiners, in compatibility form (NFKC) and folded to one case.
+    """
+    text = clean(text)
+    if text.isascii():
+        return text.lower()
+    return unicodedata.normalize("NFKC", text.replace("\u200c", "").replace("\u200d", "")).casefold()
 
 
 def one_line(text: str) -> str:
@@ -34,8 +57,21 @@ def one_line(text: str) -> str:
 
 
 def lines(text: str) -> str:
-    """Clean, with white space collapsed but line breaks kept."""
-    return "\n".join(_SPACES.sub(" ", line) for line in _SPACED_BREAK.sub("\n", clean(text).strip()).split("\n"))
+    """Clean, with white space collapsed but line breaks kept; blank lines go."""
+    collapsed = (_SPACES.sub(" ", line).strip() for line in clean(text).split("\n"))
+    return "\n".join(line for line in collapsed if line)
+
+
+def _without_surplus_marks(text: str) -> str:
+    return _LONG_RUN.sub(lambda run: "".join(_first_marks(run[0])), text)
+
+
+def _first_marks(run: str) -> Iterator[str]:
+    marks = 0
+    for char in run:
+        marks = marks + 1 if unicodedata.combining(char) else 0
+        if marks <= _MAX_MARKS:
+            yield char
 
 
 class PageTextBuilder:
@@ -74,13 +110,13 @@ class PageTextBuilder:
         if line := one_line(text):
             self._add(BlockKind.LIST_ITEM, f"{marker} {line}", depth)
 
-    def code(self, text: str) -> None:
-        """``text`` verbatim between fences; only blank lines around it go."""
+    def code(self, text: str, *, language: str = "") -> None:
+        """``text`` verbatim between fences, the first of which names the ``language``; only blank lines around it go."""
         body = re.sub(r"\A([^\S\n]*\n)+", "", clean(text)).rstrip()
         if body:
             longest = max((len(run) for run in re.findall("`{3,}", body)), default=2)
             fence = "`" * (longest + 1)
-            self._add(BlockKind.CODE, f"{fence}\n{body}\n{fence}")
+            self._add(BlockKind.CODE, f"{fence}{language}\n{body}\n{fence}")
 
     def table(self, rows: list[list[str]], *, has_header: bool) -> None:
         """Rows of cells; without a header there is no separator row, and every row is data."""

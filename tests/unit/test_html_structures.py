@@ -51,7 +51,7 @@ class TestTables:
         assert text_of(
             "<table><thead><tr><th rowspan=2>Name<th colspan=2>Size<tr><th>min<th>max</thead><tbody><tr><td>a<td>1<td>2</table>"
         ) == golden("""
-            | Name | Size min | max |
+            | Name | Size min | Size max |
             | --- | --- | --- |
             | a | 1 | 2 |
         """)

@@ -3,41 +3,32 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
-from lxml import etree
 from lxml.html import HtmlElement
 
+from ingest.extract.html.code import code_cells, code_language, is_code_block, is_code_label, is_gutter, verbatim
+from ingest.extract.html.elements import LEFT_OUT, LISTS, VERBATIM, heading_rank, is_block, is_set_apart, is_skipped, names_of
+from ingest.extract.html.inline import atom_text, flat_text, stand_in
+from ingest.extract.html.lists import checkbox, markers, task_state
+from ingest.extract.html.marks import InlineText, mark_of
+from ingest.extract.html.tables import (
+    is_layout_table,
+    is_multiline_code,
+    is_table,
+    needs_records,
+    read_table,
+    table_rows,
+)
 from ingest.extract.page_text import PageTextBuilder, one_line
-
-
-def word_set(words: str) -> frozenset[str]:
-    return frozenset(words.split())
-
 
 # Deeper nesting carries no structure a reader could see; the text below is kept, flat. Bounds the recursion too.
 MAX_STRUCTURE_DEPTH = 120
-MAX_TABLE_COLUMNS = 64
-LEFT_OUT = "left-out"  # the tag of the empty element that stands where a part was left out
-_MAX_REPEATED_CELL_CHARS = 200  # a cell that spans rows is repeated in each, so that a row can be read alone
 
-_SKIPPED = word_set(
-    "script style noscript template svg canvas iframe object embed audio video button select textarea input datalist head "
-    "title rp rt map area dialog"
-)
-_BLOCKS = word_set(
-    "address article aside blockquote body caption center dd details dialog dir div dl dt fieldset figcaption figure footer "
-    "form h1 h2 h3 h4 h5 h6 header hgroup hr html legend li listing main menu nav ol optgroup option p pre search section "
-    "summary table tbody td tfoot th thead tr ul xmp"
-)
-_VERBATIM = word_set("pre listing xmp")
-_HEADINGS = {f"h{rank}": rank for rank in range(1, 7)}
 _ADMONITION = re.compile(
     r"(?:^|[\s_-])(?:admonition|callout|note|tip|hint|warning|caution|important|danger|attention|seealso|alert)(?:$|[\s_-])",
     re.IGNORECASE,
 )
-_LINE_NUMBERS = re.compile(r"(?:^|\s)(?:linenos?|linenodiv|line-?numbers?(?:-rows)?|gutter|lnt?)(?:$|\s)", re.IGNORECASE)
-_FORMULA = re.compile(r"\b(?:math|tex|latex|mwe-math\S*)\b", re.IGNORECASE)
 
 
 class BlockWriter:
@@ -49,14 +40,14 @@ class BlockWriter:
 
     Args:
         builder: takes the blocks.
-        on_left_out: called with each ``<left-out>`` element in the flow (the empty placeholder of a part that is not
-            content) and the length, in characters, of the text written before it.
+        on_left_out: called with each ``<left-out>`` element (the empty placeholder of a part that is not content) and the
+            length, in characters, of the text written before its block.
     """
 
     def __init__(self, builder: PageTextBuilder, *, on_left_out: Callable[[HtmlElement, int], None] | None = None) -> None:
         self._out = builder
         self._on_left_out = on_left_out
-        self._inline: list[str] = []
+        self._inline = InlineText()
         self._depth = 0
         self._list_depth = -1
         self._marker = ""  # of the list item whose first text is still to come
@@ -73,52 +64,77 @@ class BlockWriter:
     def _flow(self, element: HtmlElement) -> None:
         if self._depth >= MAX_STRUCTURE_DEPTH:
             self.flattened = True
-            self._inline.append(one_line(flat_text(element)))
+            self._inline.add(one_line(self._flat(element)))
             return
         self._depth += 1
         if element.text:
-            self._inline.append(element.text.replace("\n", " "))
+            self._inline.add(element.text.replace("\n", " "))
         for child in element:
             if isinstance(child.tag, str) and not self._out.is_full:
                 self._element(child)
             if child.tail:
-                self._inline.append(child.tail.replace("\n", " "))
+                self._inline.add(child.tail.replace("\n", " "))
         self._depth -= 1
 
     def _element(self, element: HtmlElement) -> None:
         tag = element.tag
         if tag == LEFT_OUT:
-            if self._on_left_out:
-                self._on_left_out(element, self._out.length)
-            return
-        if tag in _SKIPPED:
-            return
-        if tag == "br":
+            self._report(element)
+        elif tag == "br":
             self._line_break()
-        elif tag in ("img", "math"):
-            self._inline.append(_alternative_text(element))
-        elif tag in _BLOCKS:
-            self._flush()
-            self._block(element)
-            self._flush()
+        elif tag == "input":
+            self._box(element)
+        elif is_skipped(element):
+            return
+        elif tag in ("img", "math", "ruby"):
+            self._inline.add(atom_text(element))
         else:
-            self._flow(element)
+            mark = mark_of(element)
+            if mark:
+                self._inline.open(mark)
+            if is_block(element) or is_code_block(element):
+                self._separate(element, element.getprevious())
+                self._block(element)
+                self._separate(element, element.getnext())
+            else:
+                self._run(element)
+            if mark:
+                self._inline.close(mark)
+
+    def _separate(self, element: HtmlElement, neighbour: HtmlElement | None) -> None:
+        """End the text before or after a block; terms that share a definition stay together, a line each."""
+        if element.tag == "dt" and neighbour is not None and neighbour.tag == "dt" and not _are_signatures(element, neighbour):
+            self._inline.add("\n")
+        else:
+            self._flush()
+
+    def _run(self, element: HtmlElement) -> None:
+        """An element within a line."""
+        if is_code_label(element) or is_gutter(element):
+            return
+        if is_set_apart(element):
+            self._inline.add(" ")
+        self._box(element)
+        if element.tag in ("a", "button") and _is_in_sentence(element) and not flat_text(element).strip():
+            self._inline.add(stand_in(element, of_item=element.tag == "button"))
+            return
+        self._flow(element)
 
     def _block(self, element: HtmlElement) -> None:
         tag = element.tag
         classes = element.get("class", "")
-        if tag in ("td", "div", "pre") and _LINE_NUMBERS.search(classes):
+        if is_code_label(element) or (tag in ("td", "div", "pre") and is_gutter(element)):
             return
-        if tag in _HEADINGS:
-            self._heading(element, _HEADINGS[tag])
-        elif tag in _VERBATIM:
-            self._out.code(_verbatim(element))
-        elif tag == "table":
+        if rank := heading_rank(element):
+            self._heading(element, rank)
+        elif is_code_block(element):
+            self._code(element)
+        elif is_table(element):
             self._table(element)
-        elif tag in ("ul", "ol", "menu", "dir"):
+        elif tag in LISTS or element.get("role") == "list":
             self._list(element)
-        elif tag == "dt" and "sig" in classes.split():
-            self._signature(element)
+        elif tag == "dt":
+            self._term(element)
         elif tag == "dd" and _has_signature(element):
             self._signatures += 1
             self._flow(element)
@@ -130,7 +146,7 @@ class BlockWriter:
             self._flush()
             self._quotes -= 1
         elif "line-block" in classes:
-            self._inline.append("\n".join(flat_text(line) for line in element.iter("div") if len(line.findall("div")) == 0))
+            self._inline.add("\n".join(self._flat(line) for line in element.iter("div") if len(line.findall("div")) == 0))
         elif tag == "p" and "admonition-title" in classes:
             self._announce(element)
         else:
@@ -138,15 +154,19 @@ class BlockWriter:
 
     def _line_break(self) -> None:
         """One break is a new line; two in a row are how old pages write paragraphs."""
-        if self._inline and self._inline[-1] == "\n" and not self._marker:
+        if self._inline.ends_with_break() and not self._marker:
             self._flush()
         else:
-            self._inline.append("\n")
+            self._inline.add("\n")
+
+    def _box(self, element: HtmlElement) -> None:
+        """A box to tick at the beginning of an item is part of its marker; elsewhere it is for the reader to tick."""
+        if self._marker and self._inline.is_blank and (box := checkbox(element)) and not self._marker.endswith("]"):
+            self._marker += f" {box.strip()}"
 
     def _flush(self) -> None:
         """Write the inline text gathered so far as the block that its surroundings make it."""
-        text = "".join(self._inline)
-        self._inline.clear()
+        text = self._inline.take()
         if not text or text.isspace():
             return
         text = self._lead_in + text.lstrip()
@@ -164,219 +184,138 @@ class BlockWriter:
         if rank > 2 and parent is not None and _ADMONITION.search(parent.get("class", "")):
             self._announce(element)
             return
-        if any(True for _ in element.iterdescendants("table", "ul", "ol", "pre")):  # a heading tag around content
+        if any(True for _ in element.iterdescendants("table", "ul", "ol", *VERBATIM)):  # a heading tag around content
             self._flow(element)
             return
         self._section_rank = rank
-        self._out.heading(rank, flat_text(element))
+        self._out.heading(rank, self._heading_text(element))
+
+    def _heading_text(self, element: HtmlElement) -> str:
+        return one_line(self._flat(element)) or stand_in(element)
 
     def _announce(self, element: HtmlElement) -> None:
         """An admonition's title leads its first sentence: "Note" alone would be a block that says nothing."""
-        if title := one_line(flat_text(element)).rstrip(":"):
+        if title := one_line(self._flat(element)).rstrip(":"):
             self._lead_in = f"{title}: "
 
-    def _signature(self, element: HtmlElement) -> None:
-        self._out.heading(min(6, self._section_rank + 1 + self._signatures), flat_text(element))
+    def _term(self, element: HtmlElement) -> None:
+        if "sig" in names_of(element):
+            rank = min(6, self._section_rank + 1 + self._signatures)
+            self._out.heading(rank, self._heading_text(element))
+        else:
+            self._or_stand_in(element)
+
+    def _or_stand_in(self, element: HtmlElement) -> None:
+        """The flow of an item or a term, or, where that holds no text, what its pictures stand for."""
+        before = self._out.length
+        self._flow(element)
+        if self._inline.is_blank and self._out.length == before:
+            self._inline.add(stand_in(element, of_item=True))
+
+    def _code(self, element: HtmlElement) -> None:
+        self._report_within(element)
+        text = verbatim(element)
+        if self._inline.is_struck:  # which a block of code couldn't show
+            self._inline.add(text)
+        else:
+            self._out.code(text, language=code_language(element))
 
     def _list(self, element: HtmlElement) -> None:
         outer = self._marker
         self._list_depth += 1
-        number = _integer(element.get("start"), default=1)
+        marked = markers(element)
         for child in element:
-            if child.tag != "li":
+            if child not in marked:
                 if isinstance(child.tag, str):
                     self._element(child)
                 continue
-            number = _integer(child.get("value"), default=number)
-            self._marker = f"{number}." if element.tag == "ol" else "-"
-            self._flow(child)
-            self._flush()
-            number += 1
+            self._marker = marked[child]
+            self._item(child)
         self._list_depth -= 1
         self._marker = outer
 
+    def _item(self, item: HtmlElement) -> None:
+        mark = mark_of(item)
+        if mark:
+            self._inline.open(mark)
+        if state := checkbox(item) or task_state(item):
+            self._marker += f" {state.strip()}"
+        self._or_stand_in(item)
+        self._flush()
+        if mark:
+            self._inline.close(mark)
+
     def _table(self, element: HtmlElement) -> None:
         for caption in element.findall("caption"):
-            self._flow(caption)
+            self._element(caption)
+        rows = table_rows(element)
+        if "memname" in names_of(element):  # a signature, which Doxygen sets as a table
+            self._out.paragraph(one_line(" ".join(self._flat(cell) for row in rows for cell in row)))
+        elif cells := code_cells(rows):
+            self._cells(cells)
+        elif is_layout_table(element):
+            self._cells([cell for row in rows for cell in row])
+        else:
+            self._data(element, rows)
+
+    def _cells(self, cells: list[HtmlElement]) -> None:
+        for cell in cells:
             self._flush()
-        rows = _rows(element)
-        if is_layout_table(element):
-            for row in rows:
-                for cell in row:
-                    self._element(cell)
+            self._element(cell)
+        self._flush()
+
+    def _data(self, element: HtmlElement, rows: list[list[HtmlElement]]) -> None:
+        table = read_table(element, is_struck=self._inline.is_struck)
+        for title in table.titles:
+            self._out.paragraph(title)
+        if needs_records(rows):
+            self._records(table.cells, names=table.names)
             return
-        header = _header_rows(rows)
-        grid = _grid(rows)
-        if header > 1 and len(grid) > header:
-            grid = [_merged(grid[:header]), *grid[header:]]
-        if any(_is_code(cell) for row in rows for cell in row):
-            self._records(rows[header:], names=grid[0] if header and grid else [])
-        elif grid:
-            self._out.table(grid, has_header=header > 0 and len(grid) > 1)
+        self._report_within(element)
+        has_names = any(table.names) and bool(table.body)
+        header = [table.names] if any(table.names) else []
+        if header or table.body:
+            self._out.table([*header, *table.body], has_header=has_names)
 
     def _records(self, rows: list[list[HtmlElement]], *, names: list[str]) -> None:
-        """A table with code of several lines in it, which a row on one line can't hold: cell after cell, under their names."""
+        """A table with cells that a row on one line can't hold: cell after cell, under their names."""
         for row in rows:
             for column, cell in enumerate(row):
                 if column < len(names) and names[column] and flat_text(cell).strip():
                     self._lead_in = f"{names[column].rstrip(':')}: "
-                    if _is_code(cell):
+                    if is_multiline_code(cell):
                         self._out.paragraph(self._lead_in)
                         self._lead_in = ""
                 self._element(cell)
+                self._flush()
                 self._lead_in = ""
 
+    def _flat(self, element: HtmlElement) -> str:
+        self._report_within(element)
+        return flat_text(element, is_struck=self._inline.is_struck)
 
-def flat_text(element: HtmlElement) -> str:
-    """The text of an element without structure: block borders and line breaks become spaces."""
-    if not len(element):
-        return element.text or ""
-    return "".join(" " if part in (_OPENING, _CLOSING, _BREAK) else part for part in _fragments(element, is_code=False))
+    def _report_within(self, element: HtmlElement) -> None:
+        if self._on_left_out:
+            for part in element.iterdescendants(LEFT_OUT):
+                self._report(part)
 
-
-def _verbatim(element: HtmlElement) -> str:
-    """Code as it is. Where each line is an element of its own, the element's borders are the line breaks."""
-    if not len(element):
-        return element.text or ""
-    parts: list[str] = []
-    is_empty = False  # the line that an element has begun
-    for part in _fragments(element, is_code=True):
-        if part in (_OPENING, _CLOSING):
-            ends_line = not parts or parts[-1].endswith("\n")
-            if (parts and not ends_line) or (part is _CLOSING and is_empty):
-                parts.append("\n")
-            is_empty = part is _OPENING
-        elif part:
-            parts.append("\n" if part is _BREAK else part)
-            is_empty = False
-    return "".join(parts)
-
-
-# Marks among the fragments; NUL can't stand in a DOM.
-_OPENING, _CLOSING, _BREAK = "\0(", "\0)", "\0-"
-_CELLS = ("td", "th")
-
-
-def _fragments(element: HtmlElement, *, is_code: bool) -> Iterator[str]:
-    """The texts under an element, with marks for the borders of blocks and for line breaks. Code is freed of line numbers."""
-    walk = etree.iterwalk(element, events=("start", "end"))
-    for event, node in walk:
-        is_block = node.tag in _BLOCKS and not (is_code and (node is element or node.tag in _CELLS))
-        if event == "start":
-            if node.tag in _SKIPPED or (is_code and _LINE_NUMBERS.search(node.get("class", ""))):
-                walk.skip_subtree()
-                continue
-            if node.tag in ("img", "math"):
-                yield _alternative_text(node)
-                walk.skip_subtree()
-                continue
-            if node.tag == "br":
-                yield _BREAK
-            elif is_block:
-                yield _OPENING
-            yield node.text or ""
-        else:
-            if is_block:
-                yield _CLOSING
-            if node is not element:
-                yield node.tail or ""
-
-
-def _alternative_text(element: HtmlElement) -> str:
-    """What stands for a picture: a formula's source; the description of a figure that has no caption."""
-    if element.tag == "math":
-        source = element.get("alttext") or element.findtext(".//{*}annotation")
-        return source if source else "".join(element.itertext())
-    alt: str = element.get("alt", "").replace("\n", " ")
-    if _FORMULA.search(element.get("class", "")):
-        return alt
-    figure = next(element.iterancestors("figure"), None)
-    is_described = figure is not None and figure.find(".//figcaption") is None and len(alt.split()) > 2
-    return alt if is_described else ""
+    def _report(self, part: HtmlElement) -> None:
+        if self._on_left_out:
+            self._on_left_out(part, self._out.length)
 
 
 def _has_signature(definition: HtmlElement) -> bool:
     before = definition.getprevious()
-    return before is not None and before.tag == "dt" and "sig" in before.get("class", "").split()
+    return before is not None and before.tag == "dt" and "sig" in names_of(before)
 
 
-def _integer(value: str | None, *, default: int) -> int:
-    return int(value) if value and re.fullmatch(r"-?\d{1,9}", value.strip()) else default
+def _are_signatures(*terms: HtmlElement) -> bool:
+    return any("sig" in names_of(term) for term in terms)
 
 
-def _rows(table: HtmlElement) -> list[list[HtmlElement]]:
-    """The cells of each row that has any, without the rows of nested tables."""
-    found: list[HtmlElement] = []
-    for part in table:
-        if part.tag == "tr":
-            found.append(part)
-        elif part.tag in ("thead", "tbody", "tfoot"):
-            found += [row for row in part if row.tag == "tr"]
-    rows = ([cell for cell in row if cell.tag in ("td", "th")] for row in found)
-    return [row for row in rows if row]
-
-
-def _header_rows(rows: list[list[HtmlElement]]) -> int:
-    """How many rows name the columns: those in the head, else a first one that is all header cells."""
-    in_head = next((i for i, row in enumerate(rows) if row[0].getparent().getparent().tag != "thead"), len(rows))
-    if in_head:
-        return in_head
-    return 1 if rows and all(cell.tag == "th" for cell in rows[0]) else 0
-
-
-def _merged(rows: list[list[str]]) -> list[str]:
-    """Several header rows as one: what stands over a column, from top to bottom, each text once."""
-    columns = zip(*rows, strict=True)
-    return [" ".join(dict.fromkeys(text for text in column if text)) for column in columns]
-
-
-def _is_code(cell: HtmlElement) -> bool:
-    """Whether a cell holds code of several lines."""
-    return any("\n" in _verbatim(code).strip("\n") for code in cell.iter(*_VERBATIM))
-
-
-def is_layout_table(table: HtmlElement) -> bool:
-    """Whether a table only places things on the page, or holds blocks that a row on one line can't."""
-    rows = _rows(table)
-    is_single = len(rows) <= 1 and not any(cell.tag == "th" for row in rows for cell in row)
-    if table.get("role") in ("presentation", "none") or is_single or sum(map(len, rows)) <= 1:
-        return True
-    if any(True for _ in table.iterdescendants("table", *_HEADINGS)):
-        return True
-    has_code = any(True for _ in table.iterdescendants(*_VERBATIM))
-    return has_code and not _header_rows(rows)  # code set beside its line numbers, or beside what it prints
-
-
-def _grid(rows: list[list[HtmlElement]]) -> list[list[str]]:
-    """Cell texts as a rectangle; a cell over several rows is repeated, one over several columns is followed by blanks."""
-    grid: list[list[str]] = []
-    hanging: dict[int, tuple[int, str]] = {}  # column → rows still to fill, text
-    for row in rows:
-        line: list[str] = []
-        for cell in row:
-            _fill(line, hanging)
-            text = one_line(flat_text(cell))
-            room = MAX_TABLE_COLUMNS - len(line)
-            if room <= 0:
-                line[-1] += f" {text}"  # no text is lost to the cap
-                continue
-            height = _integer(cell.get("rowspan"), default=1)
-            for column in range(max(1, min(_integer(cell.get("colspan"), default=1), room))):
-                shown = text if column == 0 else ""
-                if height > 1:
-                    hanging[len(line)] = (height - 1, shown if len(shown) <= _MAX_REPEATED_CELL_CHARS else "")
-                line.append(shown)
-        _fill(line, hanging)
-        grid.append(line)
-    grid = [line for line in grid if any(line)]
-    width = max(map(len, grid), default=0)
-    return [line + [""] * (width - len(line)) for line in grid]
-
-
-def _fill(line: list[str], hanging: dict[int, tuple[int, str]]) -> None:
-    """Continue in this row the cells that hang down from the rows above."""
-    while len(line) in hanging:
-        left, text = hanging.pop(len(line))
-        if left > 1:
-            hanging[len(line)] = (left - 1, text)
-        line.append(text)
+def _is_in_sentence(element: HtmlElement) -> bool:
+    """Whether text stands right before or after an element."""
+    before = element.getprevious()
+    above = element.getparent()
+    text = before.tail if before is not None else above.text if above is not None else ""
+    return bool((text or "").strip()) or bool((element.tail or "").strip())

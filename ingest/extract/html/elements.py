@@ -119,6 +119,8 @@ def is_set_apart(element: HtmlElement) -> bool:
     if tag not in _SET_APART and "-" not in tag:
         return False
     before = element.getprevious()
+    while before is not None and before.tag == "input" and not before.tail:
+        before = before.getprevious()
     return before is not None and before.tag == tag and not before.tail and (bool(before.text) or len(before) > 0)
 
 

@@ -11,7 +11,7 @@ from lxml.html import HtmlElement
 
 from corpus.model import BlockKind, PageText
 from ingest.directives import in_contents
-from ingest.extract.html.blocks import flat_text
+from ingest.extract.html.inline import flat_text
 from ingest.extract.page_text import one_line
 
 MAX_LINKS = 20_000
