@@ -16,11 +16,14 @@ MAX_UNIT_CHARS = 600
 
 Span = tuple[int, int]
 
-_FENCE = re.compile(r"^(`{3,})[\w-]*[^\S\n]*$")
+_FENCE = re.compile(r"^(?P<ticks>`{3,})(?P<language>[\w+#.-]*)[^\S\n]*$")
 _TABLE_ROW = re.compile(r"^[^\S\n]*\|.*\|[^\S\n]*$")
 _TABLE_SEPARATOR = re.compile(r"^[^\S\n]*\|(?:[^\S\n]*:?-{3,}:?[^\S\n]*\|)+[^\S\n]*$")
 _HEADING = re.compile(r"^#{1,6} \S")
 _MARKER = re.compile(r"[^\S\n]*(?:(?:[-*+]|\d{1,9}[.)])[^\S\n]+|>[^\S\n]?)")
+_LETTER = re.compile(r"[^\S\n]*(?:[A-Za-z]{1,2}|[ivxlcdm]{1,7}|[IVXLCDM]{1,7})\.[^\S\n]+")
+_STRUCK = re.compile(r"~~(?=\S)[^~]{1,600}~~")
+_STRUCK_SENTENCE = re.compile(r"~~(?=\S)[^~]{1,600}[.!?。！？]~~")
 _BLANK_LINES = re.compile(r"\n(?:[^\S\n]*\n)+")
 _CJK_END = re.compile(r"[。！？｡．…」』）”’][\"')\]”’」』）]*$")
 _WORDY = re.compile(r"[^\W_]{2}|[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")
@@ -31,9 +34,10 @@ _CLAUSE_ENDS = (re.compile(r"[;；]\s*"), re.compile(r"[:：—–]\s+|[，、]"
 def sentence_spans(text: str) -> list[Span]:
     """Spans ``(start, end)`` of the citable units in ``text``: ordered, disjoint, non-empty, without outer white space.
 
-    Sentences of paragraphs, list items and quotes, without their markers; each data row of a table; each code block with
-    its fences, or its blank-line-separated parts where it is longer than ``MAX_UNIT_CHARS``. Headings, and the header
-    and separator rows of tables, are no units. Longer sentences are cut at clause ends.
+    Sentences of paragraphs, list items and quotes, without their markers (but with a letter or a box that says something,
+    "b." or "[x]"); each data row of a table; each code block with its fences, or its blank-line-separated parts where it is
+    longer than ``MAX_UNIT_CHARS``. Headings, and the header and separator rows of tables, are no units. Longer sentences are
+    cut at clause ends.
     """
     units: list[Span] = []
     for kind, start, end in _regions(text):
@@ -56,7 +60,8 @@ def _regions(text: str) -> Iterator[tuple[str, int, int]]:
         start, end = lines[i]
         line = text[start:end]
         row = bool(_TABLE_ROW.match(line))
-        begins_other = i in fences or row or not line.strip() or bool(_HEADING.match(line)) or bool(_MARKER.match(line))
+        begins_item = bool(_MARKER.match(line)) or bool(_LETTER.match(line))
+        begins_other = i in fences or row or not line.strip() or bool(_HEADING.match(line)) or begins_item
         if prose and begins_other:
             yield "prose", prose[0][0], prose[-1][1]
             prose = []
@@ -95,13 +100,13 @@ def _fenced_blocks(text: str, lines: list[Span]) -> dict[int, int]:
     for i, (start, end) in enumerate(lines):
         found = _FENCE.match(text[start:end])
         if opened is not None:
-            if found and found[1] == fence:
+            if found and found["ticks"] == fence and not found["language"]:
                 blocks[opened] = i
                 opened = None
-        elif found and not blocks and i > 0 and text[slice(*lines[i - 1])].strip():
+        elif found and not found["language"] and not blocks and i > 0 and text[slice(*lines[i - 1])].strip():
             blocks[0] = i
         elif found:
-            opened, fence = i, found[1]
+            opened, fence = i, found["ticks"]
     if opened is not None:
         blocks[opened] = len(lines) - 1
     return blocks
@@ -124,13 +129,30 @@ def _between(text: str, start: int, end: int, separator: re.Pattern[str]) -> Ite
 
 
 def _prose_units(text: str, start: int, end: int) -> Iterator[Span]:
-    """Sentences; a break inside a word (".NET", "os.path") or after a bare number ("1.") is none."""
+    """Sentences; one that is struck out whole ("~~Not so.~~") ends with its marks."""
+    for found in _STRUCK_SENTENCE.finditer(text, start, end):
+        if found.end() < end and text[found.end()].isspace():
+            yield from _sentences(text, start, found.end())
+            start = found.end()
+    yield from _sentences(text, start, end)
+
+
+def _sentences(text: str, start: int, end: int) -> Iterator[Span]:
+    """Sentences; a break inside a word (".NET", "os.path") or after a bare number or letter ("1.", "iv.") is none.
+
+    Nor is one within struck-out text: without its marks, half of it would read as if it held.
+    """
     unit_start = position = start
+    struck = (found.span() for found in _STRUCK.finditer(text, start, end))
+    struck_start, struck_end = next(struck, (end, end))
     for sentence in sentencex.segment("en", text[start:end]):
         position += len(sentence)
+        while struck_end <= position < end and struck_start < end:
+            struck_start, struck_end = next(struck, (end, end))
         candidate = text[unit_start:position]
+        is_whole = not struck_start < position < struck_end and not _LETTER.fullmatch(candidate)
         ends_word = position >= end or candidate[-1].isspace() or text[position].isspace() or bool(_CJK_END.search(candidate))
-        if ends_word and (_WORDY.search(candidate) or position >= end):
+        if ends_word and ((is_whole and _WORDY.search(candidate)) or position >= end):
             yield from _clauses(text, unit_start, position)
             unit_start = position
     if unit_start < end:

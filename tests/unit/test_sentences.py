@@ -40,6 +40,39 @@ def test_markers_and_headings_are_no_part_of_a_unit() -> None:
     assert units(text) == ["one.", "Two", "nested", "first", "quoted.", "More.", "Roses are red,\nviolets are blue."]
 
 
+def test_letters_and_boxes_of_items_stay_for_they_say_something() -> None:
+    text = (
+        "a. boats are moored\nb. rafts are hauled. Twice\n\nii. ropes are dried\niii. oars are kept\n\n- [x] Pay. Now\n- [ ] Sign"
+    )
+    assert units(text) == [
+        "a. boats are moored",
+        "b. rafts are hauled.",
+        "Twice",
+        "ii. ropes are dried",
+        "iii. oars are kept",
+        "[x] Pay.",
+        "Now",
+        "[ ] Sign",
+    ]
+    assert units("E. coli lives in water.") == ["E. coli lives in water."]
+
+
+def test_struck_out_text_keeps_both_its_marks() -> None:
+    assert units("It costs ~~20~~ 35 euro. ~~Dogs may come.~~ Dogs may not. ~~One is. Two is.~~ Three.") == [
+        "It costs ~~20~~ 35 euro.",
+        "~~Dogs may come.~~",
+        "Dogs may not.",
+        "~~One is. Two is.~~",
+        "Three.",
+    ]
+    assert units("A ~~stray mark. And on. So.") == ["A ~~stray mark.", "And on.", "So."]
+
+
+def test_a_fence_with_a_language_opens_code() -> None:
+    assert units("Run:\n\n```c++\na. B\n```\n\nDone. Now.") == ["Run:", "```c++\na. B\n```", "Done.", "Now."]
+    assert units("One. Two.\n```python\nx. Y = 1") == ["One.", "Two.", "```python\nx. Y = 1"]
+
+
 def test_each_data_row_is_a_unit() -> None:
     assert units("Text.\n\n| a | b. C |\n| --- | --- |\n| 1 | 2. Two |\n| 3 | 4 |") == ["Text.", "| 1 | 2. Two |", "| 3 | 4 |"]
     assert units("| 1 | 2 |\n| 3 | 4 |") == ["| 1 | 2 |", "| 3 | 4 |"]
@@ -84,6 +117,10 @@ LINES = st.sampled_from(
         "...",
         "x;" * 400,
         "1.",
+        "a. b. c",
+        "~~Struck. Out.~~ Not.",
+        "~~open. ended",
+        "```py",
     ]
 )
 
