@@ -299,7 +299,7 @@ class TestMarkdown:
 
             Careful: Hot.
 
-            ```
+            ```python
             def f():
 
                 return 1
@@ -311,7 +311,7 @@ class TestMarkdown:
 
             depths
 
-            link[1]
+            link
 
             1. The footnote.
         """)

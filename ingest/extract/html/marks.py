@@ -41,7 +41,7 @@ _NUMBER = re.compile(r"[+-]?(?:\d+(?:[.,]\d+)*|\d+[+-])")
 _LETTER = re.compile(r"[+-]?[^\W\d_]")
 _EXPRESSION = re.compile(r"[\w+\-*/×·.,()\[\]^= ⁄∞′']{2,40}")
 _OPERATOR = re.compile(r"[+\-*/×·^=⁄]|\d[^\W\d_]|[^\W\d_]\d")
-_WORD = re.compile(r"[^\W\d_]{2,}")
+_WORD = re.compile(r"[^\W\d_]{3,}")
 _ORDINAL = re.compile(r"[-.]?(?:st|nd|rd|th|[eè]re?s?|i?[eè]me?s?|[oaºª]s?|nde?s?|te[rnms]?|de[rnms]?)\.?", re.IGNORECASE)
 _ORDINAL_LETTERS = frozenset("eoaº°ª")  # 2e, 1o, 1a
 _TITLES = frozenset("nNMDSVC")  # n°, Mr, Dr, Ste: letters before a raised ending that is no exponent
