@@ -116,7 +116,7 @@ class BlockWriter:
             self._inline.add(" ")
         self._box(element)
         if element.tag in ("a", "button") and _is_in_sentence(element) and not flat_text(element).strip():
-            self._inline.add(stand_in(element, of_item=element.tag == "button"))
+            self._inline.add(stand_in(element))
             return
         self._flow(element)
 

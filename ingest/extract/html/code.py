@@ -51,7 +51,9 @@ _COPY = re.compile(
     r"(?:^|[\s_-])(?:copy|clipboard|copybtn|copied)(?=$|[\s_-])|(?:copy|clipboard)-?_?(?:button|btn|icon|code)", re.IGNORECASE
 )
 _COPY_TEXT = re.compile(
-    r"\W*(?:copy|copied|copier|copié|kopieren|kopiert|copiar|copiado|copia|コピー|复制|複製)\b.*", re.IGNORECASE | re.DOTALL
+    r"\W*(?:copy|copied|copier|copié|kopieren|kopiert|copiar|copiado|copia|コピー|复制|複製)"
+    r"(?:\s+(?:code|link|text|snippet|(?:to|in|en|al?)\s+\w+))?\W*",
+    re.IGNORECASE,
 )
 _MAX_LABEL_CHARS = 24
 

@@ -18,7 +18,7 @@ from ingest.extract.html.elements import (
     word_set,
 )
 from ingest.extract.html.lists import checkbox, markers
-from ingest.extract.html.marks import END_OF_ITEM, END_OF_TERM, STRIKE, mark_of, render
+from ingest.extract.html.marks import END_OF_ITEM, END_OF_TERM, NOTE, STRIKE, mark_of, render
 from ingest.extract.html.mathml import formula_text
 
 _FORMULA = re.compile(r"\b(?:math|tex|latex|mwe-math\S*)\b", re.IGNORECASE)
@@ -148,7 +148,7 @@ def stand_in(element: HtmlElement, *, of_item: bool = False) -> str:
                 found.append(node.tail or "")
             continue
         controls += is_control
-        if node.tag in _UNSEEN or (of_item and node.tag == "button"):
+        if node.tag in _UNSEEN or (of_item and node.tag == "button") or mark_of(node) == NOTE:
             walk.skip_subtree()
             continue
         label = _label(node, is_picture_only=controls > 0) if node is not element else ""
@@ -177,7 +177,7 @@ def _label(node: HtmlElement, *, is_picture_only: bool) -> str:
     if node.tag == "svg" and not label:
         title = next(iter(node.iter("{*}title", "title")), None)
         return "".join(title.itertext()).strip() if title is not None else ""
-    has_text = node.tag != "svg" and (bool((node.text or "").strip()) or len(node) > 0)
+    has_text = node.tag != "svg" and any(text.strip() for text in node.itertext())
     return "" if has_text else label
 
 

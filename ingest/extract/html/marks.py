@@ -192,7 +192,7 @@ class _Renderer:
             self._write_raised(inner, at)
         elif mark == LOWERED:
             self._write_lowered(inner, at)
-        elif not self._before().strip():  # a note begins with its own mark
+        elif not self._before().strip() and self._is_followed(at):  # a note begins with its own mark
             self._write(inner)
 
     def _write(self, text: str) -> None:
@@ -273,6 +273,9 @@ class _Renderer:
         if at + 1 < len(self._parts) and self._parts[at + 1] in (RAISED, LOWERED, NOTE):
             return ""
         return next((part[:_CONTEXT_CHARS] for part in islice(self._parts, at + 1, at + 8) if part[0] != "\0"), "")
+
+    def _is_followed(self, at: int) -> bool:
+        return any(part[0] != "\0" and not part.isspace() for part in islice(self._parts, at + 1, at + 12))
 
     def _drop_space(self) -> None:
         out = self._frames[-1][1]
