@@ -9,14 +9,12 @@ from datetime import UTC, datetime
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from lxml import html
 
 from corpus.errors import PermanentError
 from corpus.model import BlockKind
 from ingest.extract import extracted as extracted_module
 from ingest.extract.document import ExtractedPage, extract
-from ingest.extract.html import page as html_page
-from ingest.extract.html.main_content import _covering_element
+from ingest.extract.html import tree as html_tree
 
 SOUP = (
     *re.findall(
@@ -247,14 +245,6 @@ class TestBoilerplate:
         assert "Related" not in page.text
         assert page.text.count(FILLER_TEXT) == 4
 
-    def test_no_part_with_much_kept_text_goes_as_a_whole(self) -> None:
-        noise = "<p>" + "Unrelated words of some other kind that nobody asked for. " * 40 + "</p>"
-        body = html.fromstring(f"<body><div><div>{FILLER}<div>{noise}</div></div></div><div>{FILLER * 2}</div></body>")
-        content = _covering_element(body, FILLER_TEXT)
-        assert content is not None
-        assert content.text_content().count("quick brown") == 15
-        assert "Unrelated" not in content.text_content()
-
     def test_a_form_around_the_whole_page_is_kept(self) -> None:
         assert FILLER_TEXT in read(f"<body><form>{FILLER}</form></body>").page.text
 
@@ -400,14 +390,13 @@ class TestHostile:
         assert FILLER_TEXT in extracted.page.text
         assert any("flattened" in note for note in extracted.notes)
 
-    def test_nesting_beyond_the_parser_is_noted(self) -> None:
-        extracted = read(FILLER + "<div>" * 10_000 + "lost")
-        assert FILLER_TEXT in extracted.page.text
-        assert extracted.is_truncated
-        assert any("2048" in note for note in extracted.notes)
+    def test_text_below_any_depth_is_kept(self) -> None:
+        extracted = read(FILLER + "<div>" * 10_000 + "found")
+        assert extracted.page.text == f"{FILLER_TEXT}\n\nfound"
+        assert any("nested deeper" in note for note in extracted.notes)
 
     def test_too_many_elements_are_noted(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(html_page, "MAX_ELEMENTS", 50)
+        monkeypatch.setattr(html_tree, "MAX_ELEMENTS", 50)
         extracted = read("<p>word</p>" * 100)
         assert 40 < extracted.page.text.count("word") < 50
         assert extracted.is_truncated

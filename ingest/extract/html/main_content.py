@@ -14,7 +14,7 @@ The steps, each of which can be seen in what it leaves out (:class:`~corpus.mode
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import trafilatura
@@ -41,6 +41,8 @@ _REJECTED_SHARE = 0.5
 _LINK_DENSE = 0.5
 _MENU_LINKS = 0.8
 _MENU_WORDS = 10
+_TEASER_WORDS = 4
+_EDGE_LINKS = 0.1
 _GROWTH_SHARE = 0.25
 _GROWTH_WORDS = 60
 _GROWTH_DENSITY = 0.5
@@ -49,12 +51,15 @@ _FORM_SHARE = 0.5
 # Elements that documentation generators put around the content and nothing else.
 _DOCUMENT_NAMES = word_set(
     "mw-parser-output markdown-body theme-doc-markdown md-content__inner docbook refentry chapter appendix sect1 preface rst-content "
-    "bd-article vp-doc sl-markdown-content"
+    "bd-article vp-doc sl-markdown-content mw-body doc-content tsd-page-content col-content"
 )
 _CONTAINERS = word_set(
     "article body center div dl main ol section span table tbody td th tr ul form aside header footer font blockquote figure details"
 )
 _LANDMARKS = ("main", "article")
+_TEXTUAL = word_set("p td th li dt dd figcaption caption pre h1 h2 h3 h4 h5 h6 span font a")  # judged as a whole, never in pieces
+_LINK_BLOCKS = word_set("ul ol menu dir div section table form center")
+_TEASER_TAGS = word_set("p div li")
 # What trafilatura may drop from the midst of content, whatever it is called, and what it may if it isn't called boilerplate.
 _STRUCTURES = ("pre", "table", "math", "details")
 _QUOTED_OR_DEFINED = ("dl", "blockquote")
@@ -120,8 +125,9 @@ class _Isolation:
         self._words = PageWords(body)
         self._parts: dict[HtmlElement, Part] = {}  # by placeholder
         self._notes: list[str] = []
-        # Ranges of words in the content: from the first to the last of running text, of what trafilatura kept, of the core.
-        self._prose_range = self._midst = self._core = (0, 0)
+        self._is_voted = False
+        # Ranges of words in the content: from the first to the last of running text, and of what trafilatura kept.
+        self._prose_range = self._kept_range = (0, 0)
 
     def run(self) -> MainContent:
         root = self._selected()
@@ -155,42 +161,88 @@ class _Isolation:
 
     def _found(self) -> HtmlElement:
         named = self._named_documents()
-        extracted = None if named else self._extracted()
-        self._leave_out_chrome(self._body)
+        self._leave_out_chrome(self._body, frozenset(named))
         if named:
             document = self._common_ancestor(named)
             if self._words.prose(document) >= _DOCUMENT_SHARE * self._words.prose(self._body):
-                return document
-            extracted = self._extracted()
-        words = self._words
-        words.vote(extracted or "")
-        half = words.kept(self._body) / 2
-        words.discount(e for e in self._body.iter() if has_boilerplate_name(e) and words.kept(e) <= half)
-        core = self._grown(self._covering_element())
-        root = self._landmark_around(core)
-        judged = self._judged(root, core)
+                return self._with_title(document)
+        self._words.discount(e for e in self._body.iter() if has_boilerplate_name(e) and not self._holds_most(e))
+        landmark = None if self._is_article else self._landmark()
+        if landmark is not None:
+            self._leave_out_all(self._judged(landmark, self._reason_in_document))
+            return self._with_title(landmark)
+        return self._voted()
+
+    def _voted(self) -> HtmlElement:
+        """The content where trafilatura sees it."""
+        self._is_voted = True
+        self._words.vote(trafilatura.extract(self._body.getroottree().getroot(), include_comments=False, fast=True) or "")
+        root = self._grown(self._covering_element())
+        judged = self._judged(root, self._reason_by_vote)
         if self._keeps_enough(root, judged):
-            for element, reason in judged:
-                self._leave_out(element, reason)
-            return root
+            self._leave_out_all(judged)
+            return root if self._is_article else self._with_title(root)
         return self._fallback()
 
-    def _landmark_around(self, core: HtmlElement) -> HtmlElement:
-        """The outermost landmark that holds the core: all of it is meant, but on a page that is an article."""
-        around = [] if self._is_article else [e for e in core.iterancestors() if _is_landmark(e)]
-        return around[-1] if around else core
+    def _landmark(self) -> HtmlElement | None:
+        """The one element that the page marks as its main part, if it holds much of the running text."""
+        found = [e for e in self._body.iter() if e.tag == "main" or e.get("role") == "main"]
+        if not found:
+            found = list(self._body.iter("article"))
+        if len(found) != 1:
+            return None
+        share = self._words.paragraphs(found[0]), self._words.paragraphs(self._body)
+        return found[0] if share[0] >= _ENOUGH_SHARE * share[1] and self._words.count(found[0]) else None
 
-    def _extracted(self) -> str:
-        """The page's main text as trafilatura sees it."""
-        return trafilatura.extract(self._body.getroottree().getroot(), include_comments=False, fast=True) or ""
+    def _holds_most(self, element: HtmlElement) -> bool:
+        return 2 * self._words.prose(element) > self._words.prose(self._body)
+
+    def _with_title(self, root: HtmlElement) -> HtmlElement:
+        """The root, or what holds it together with the page's heading where that stands before it."""
+        if next(root.iter("h1"), None) is not None:
+            return root
+        start = self._words.range_of(root)[0]
+        before = [e for e in self._body.iter("h1") if self._words.count(e) and self._words.range_of(e)[1] <= start]
+        if not before:
+            return root
+        title = before[-1]
+        both = self._common_ancestor([title, root])
+        begin = self._words.range_of(title)[0]
+        for child in self._beside(both, root):
+            if child is title or child.tag == LEFT_OUT or not self._words.count(child):
+                continue
+            first, last = self._words.range_of(child)
+            is_between = first >= begin and last <= start
+            if not is_between or self._words.in_links(child) > _LINK_DENSE * self._words.count(child):
+                self._leave_out(child, OUTSIDE)
+        return both
+
+    def _beside(self, holder: HtmlElement, root: HtmlElement) -> list[HtmlElement]:
+        """What stands under a holder beside the paths to the root and to the page's heading."""
+        path = {root, *root.iterancestors()}
+        found: list[HtmlElement] = []
+
+        def visit(element: HtmlElement) -> None:
+            for child in element:
+                if child is root:
+                    continue
+                if child in path or next(child.iter("h1"), None) is not None and child.tag != "h1":
+                    visit(child)
+                else:
+                    found.append(child)
+
+        visit(holder)
+        return found
+
+    def _leave_out_all(self, judged: Iterable[tuple[HtmlElement, str]]) -> None:
+        for element, reason in judged:
+            self._leave_out(element, reason)
 
     def _named_documents(self) -> list[HtmlElement]:
         """The outermost elements that are named as a document, whatever else is on the page."""
         found: list[HtmlElement] = []
         for element in self._body.iter("div", "article", "main", "section", "body"):
-            names = names_of(element)
-            if not names:
-                continue
+            names = names_of(element) | {element.get("id", "")}
             is_sphinx = "body" in names and element.get("role") == "main"
             if (is_sphinx or not _DOCUMENT_NAMES.isdisjoint(names)) and self._words.count(element):
                 found.append(element)
@@ -207,13 +259,13 @@ class _Isolation:
             above = [e for e in above if e in holders]
         return above[0]
 
-    def _leave_out_chrome(self, element: HtmlElement) -> None:
+    def _leave_out_chrome(self, element: HtmlElement, documents: frozenset[HtmlElement], in_content: bool = False) -> None:
         for child in list(element):
-            reason = chrome_reason(child)
+            reason = chrome_reason(child, in_content=in_content)
             if reason is None and child.tag == "form":  # some frameworks wrap the whole page in one form
                 reason = FORM if self._words.count(child) < _FORM_SHARE * self._words.count(self._body) else None
             if reason is None or self._holds_page(child):
-                self._leave_out_chrome(child)
+                self._leave_out_chrome(child, documents, in_content or child in documents or _is_landmark(child))
             elif self._words.count(child):
                 self._leave_out(child, reason)
 
@@ -256,72 +308,92 @@ class _Isolation:
                 break
         return grown
 
-    def _judged(self, root: HtmlElement, core: HtmlElement) -> list[tuple[HtmlElement, str]]:
+    def _judged(self, root: HtmlElement, reason_of: Callable[[HtmlElement], str | None]) -> list[tuple[HtmlElement, str]]:
         """The parts of the content that are to go, with why."""
-        words = self._words
-        self._prose_range = words.paragraph_range(root)
-        self._midst = words.kept_range(root)
-        self._core = words.range_of(core)
+        self._prose_range = self._words.paragraph_range(root)
+        self._kept_range = self._words.kept_range(root)
         found: list[tuple[HtmlElement, str]] = []
-        self._judge(root, found)
+        self._judge(root, reason_of, found)
         return found
 
-    def _judge(self, content: HtmlElement, found: list[tuple[HtmlElement, str]]) -> None:
+    def _judge(
+        self, content: HtmlElement, reason_of: Callable[[HtmlElement], str | None], found: list[tuple[HtmlElement, str]]
+    ) -> None:
         words = self._words
         leads = False  # whether the element before, in reverse order, is content that a heading may lead
         for element in reversed(list(content)):
             count = words.count(element)
             if not count or element.tag == LEFT_OUT:
                 continue
-            is_rejected = words.kept(element) < _REJECTED_SHARE * count
             if _is_heading(element, words):
-                if is_rejected and not leads:
+                if self._is_voted and not leads and words.kept(element) < _REJECTED_SHARE * count:
                     found.append((element, OUTSIDE))
                 leads = False
                 continue
-            holds_most = 2 * words.kept(element) > words.kept(content)
-            reason = None
-            if not holds_most:
-                reason = self._reason_to_drop(element) if is_rejected else self._is_menu(element)
+            holds_most = 2 * words.prose(element) > words.prose(content) if not self._is_voted else 2 * words.kept(element) > words.kept(content)
+            reason = None if holds_most else reason_of(element)
             if reason is not None:
                 found.append((element, reason))
                 continue
             leads = True
-            if holds_most or (_may_hold_page(element) and (words.kept(element) < count or words.in_links(element))):
-                self._judge(element, found)
+            if _may_hold_page(element) and element.tag not in _TEXTUAL:
+                self._judge(element, reason_of, found)
 
-    def _reason_to_drop(self, element: HtmlElement) -> str | None:
-        """Why a part that trafilatura rejected is no content; None if it reads like some."""
+    def _reason_in_document(self, element: HtmlElement) -> str | None:
+        """Why a part of a page's main part is no content: it is called so, or a menu before or after the text."""
         words = self._words
         count, links = words.count(element), words.in_links(element)
-        first, last = words.range_of(element)
-        is_around = last <= self._core[0] or first >= self._core[1]
-        if not is_around and next(element.iter(*_STRUCTURES), None) is not None:
+        if has_boilerplate_name(element, surely=True) or (has_boilerplate_name(element) and links > _LINK_DENSE * count):
+            return TEASER
+        return self._is_menu(element)
+
+    def _reason_by_vote(self, element: HtmlElement) -> str | None:
+        """Why a part is no content, where trafilatura's silence is one sign of it."""
+        words = self._words
+        count, links = words.count(element), words.in_links(element)
+        if words.kept(element) >= _REJECTED_SHARE * count:
+            if self._is_article and element.tag in _TEASER_TAGS and count >= _TEASER_WORDS and links > _MENU_LINKS * count:
+                return TEASER
+            return self._is_menu(element)
+        if next(element.iter(*_STRUCTURES), None) is not None:
             return None
         if has_boilerplate_name(element):
             return TEASER
-        if not is_around and next(element.iter(*_QUOTED_OR_DEFINED), None) is not None:
+        if next(element.iter(*_QUOTED_OR_DEFINED), None) is not None:
             return None
-        if links > _LINK_DENSE * count:
+        if links > _LINK_DENSE * count and element.tag in _LINK_BLOCKS and not self._follows_heading(element):
             return LINKS
-        at_edge = last <= self._midst[0] or first >= self._midst[1]
-        if self._is_article and at_edge and not words.paragraphs(element) and not self._follows_heading(element):
+        first, last = words.range_of(element)
+        at_edge = last <= self._kept_range[0] or first >= self._kept_range[1]
+        reads_on = words.paragraphs(element) and links <= _EDGE_LINKS * count
+        if self._is_article and at_edge and not reads_on and not self._follows_heading(element):
             return OUTSIDE
         return None
 
     def _is_menu(self, element: HtmlElement) -> str | None:
-        """Whether a part that trafilatura kept is a list of links before or after all of the page's running text."""
+        """Whether a part is a list of links before or after all of the page's running text, with nothing that leads to it."""
         words = self._words
         count, (first, last) = words.count(element), words.range_of(element)
+        if element.tag not in _LINK_BLOCKS or count < _MENU_WORDS or words.in_links(element) <= _MENU_LINKS * count:
+            return None
         start, end = self._prose_range
         is_outside = end - start >= _GROWTH_WORDS and (last <= start or first >= end)
-        return LINKS if is_outside and count >= _MENU_WORDS and words.in_links(element) > _MENU_LINKS * count else None
+        return LINKS if is_outside and not self._is_led(element) else None
 
-    def _follows_heading(self, element: HtmlElement) -> bool:
-        """Whether it is the first thing under a heading that trafilatura kept: a heading never stays without what it leads."""
+    def _is_led(self, element: HtmlElement) -> bool:
+        """Whether a heading, or a line that ends in a colon, says what the element is."""
+        before = self._before(element)
+        return before is not None and (_is_heading(before, self._words) or self._words.text(before).endswith(":"))
+
+    def _before(self, element: HtmlElement) -> HtmlElement | None:
         before = element.getprevious()
         while before is not None and not self._words.count(before):
             before = before.getprevious()
+        return before
+
+    def _follows_heading(self, element: HtmlElement) -> bool:
+        """Whether it is the first thing under a heading that trafilatura kept: a heading never stays without what it leads."""
+        before = self._before(element)
         return before is not None and _is_heading(before, self._words) and 2 * self._words.kept(before) >= self._words.count(before)
 
     def _keeps_enough(self, root: HtmlElement, judged: Iterable[tuple[HtmlElement, str]]) -> bool:
@@ -342,9 +414,8 @@ class _Isolation:
         largest = max(mains, key=self._words.paragraphs, default=self._body)
         enough = self._words.paragraphs(largest) >= _ENOUGH_SHARE * self._words.paragraphs(self._body)
         root = largest if enough else self._body
-        for element, reason in self._judged(root, root):
-            if reason is LINKS or reason is TEASER:
-                self._leave_out(element, reason)
+        self._is_voted = False
+        self._leave_out_all(self._judged(root, self._reason_in_document))
         return root
 
     # What is left out
