@@ -16,6 +16,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 
 import trafilatura
 from lxml.html import HtmlElement
@@ -41,6 +42,7 @@ _REJECTED_SHARE = 0.5
 _LINK_DENSE = 0.5
 _MENU_LINKS = 0.8
 _MENU_WORDS = 10
+_MENU_ITEMS = 3
 _TEASER_WORDS = 4
 _EDGE_LINKS = 0.1
 _GROWTH_SHARE = 0.25
@@ -199,16 +201,18 @@ class _Isolation:
 
     def _with_title(self, root: HtmlElement) -> HtmlElement:
         """The root, or what holds it together with the page's heading where that stands before it."""
-        if next(root.iter("h1"), None) is not None:
-            return root
         start = self._words.range_of(root)[0]
-        before = [e for e in self._body.iter("h1") if self._words.count(e) and self._words.range_of(e)[1] <= start]
-        if not before:
+        title = None
+        for element in self._body.iter():
+            if self._is_title(element):
+                if self._words.range_of(element)[1] > start:
+                    break
+                title = element
+        if title is None or next(root.iter("h1"), None) is not None or title in root.iterancestors():
             return root
-        title = before[-1]
         both = self._common_ancestor([title, root])
         begin = self._words.range_of(title)[0]
-        for child in self._beside(both, root):
+        for child in self._beside(both, (root, title)):
             if child is title or child.tag == LEFT_OUT or not self._words.count(child):
                 continue
             first, last = self._words.range_of(child)
@@ -217,16 +221,27 @@ class _Isolation:
                 self._leave_out(child, OUTSIDE)
         return both
 
-    def _beside(self, holder: HtmlElement, root: HtmlElement) -> list[HtmlElement]:
-        """What stands under a holder beside the paths to the root and to the page's heading."""
-        path = {root, *root.iterancestors()}
+    def _is_title(self, element: HtmlElement) -> bool:
+        """Whether it is the page's heading: an ``h1``, or called a title and part of the declared one."""
+        if element.tag == "h1":
+            return self._words.count(element) > 0
+        if "title" not in names_of(element) or not self._title:
+            return False
+        text = self._words.text(element).casefold()
+        parent = element.getparent()
+        in_header = parent is not None and any("header" in name for name in names_of(parent))
+        return bool(text) and (text in self._title or in_header)
+
+    def _beside(self, holder: HtmlElement, ends: Sequence[HtmlElement]) -> list[HtmlElement]:
+        """What stands under a holder beside the paths to some elements."""
+        path = {above for end in ends for above in end.iterancestors()}
         found: list[HtmlElement] = []
 
         def visit(element: HtmlElement) -> None:
             for child in element:
-                if child is root:
+                if child in ends:
                     continue
-                if child in path or next(child.iter("h1"), None) is not None and child.tag != "h1":
+                if child in path:
                     visit(child)
                 else:
                     found.append(child)
@@ -328,12 +343,14 @@ class _Isolation:
             if _is_heading(element, words):
                 if self._is_voted and not leads and words.kept(element) < _REJECTED_SHARE * count:
                     found.append((element, OUTSIDE))
-                leads = False
+                else:
+                    leads = True  # a heading of higher rank leads to it
                 continue
             holds_most = 2 * words.prose(element) > words.prose(content) if not self._is_voted else 2 * words.kept(element) > words.kept(content)
             reason = None if holds_most else reason_of(element)
             if reason is not None:
                 found.append((element, reason))
+                leads = False
                 continue
             leads = True
             if _may_hold_page(element) and element.tag not in _TEXTUAL:
@@ -341,11 +358,15 @@ class _Isolation:
 
     def _reason_in_document(self, element: HtmlElement) -> str | None:
         """Why a part of a page's main part is no content: it is called so, or a menu before or after the text."""
-        words = self._words
-        count, links = words.count(element), words.in_links(element)
-        if has_boilerplate_name(element, surely=True) or (has_boilerplate_name(element) and links > _LINK_DENSE * count):
-            return TEASER
-        return self._is_menu(element)
+        return TEASER if self._is_called_boilerplate(element) else self._is_menu(element)
+
+    def _is_called_boilerplate(self, element: HtmlElement) -> bool:
+        """Whether its name says surely that it is no content, or its name and its links do."""
+        if element.tag == "section" and not element.get("class"):
+            return False  # its id comes from its heading, which may well be "Comments"
+        if has_boilerplate_name(element, surely=True):
+            return True
+        return has_boilerplate_name(element) and self._words.in_links(element) > _LINK_DENSE * self._words.count(element)
 
     def _reason_by_vote(self, element: HtmlElement) -> str | None:
         """Why a part is no content, where trafilatura's silence is one sign of it."""
@@ -357,11 +378,11 @@ class _Isolation:
             return self._is_menu(element)
         if next(element.iter(*_STRUCTURES), None) is not None:
             return None
-        if has_boilerplate_name(element):
+        if has_boilerplate_name(element) if self._is_article else self._is_called_boilerplate(element):
             return TEASER
         if next(element.iter(*_QUOTED_OR_DEFINED), None) is not None:
             return None
-        if links > _LINK_DENSE * count and element.tag in _LINK_BLOCKS and not self._follows_heading(element):
+        if links > _LINK_DENSE * count and self._may_be_menu(element) and not self._follows_heading(element):
             return LINKS
         first, last = words.range_of(element)
         at_edge = last <= self._kept_range[0] or first >= self._kept_range[1]
@@ -379,6 +400,12 @@ class _Isolation:
         start, end = self._prose_range
         is_outside = end - start >= _GROWTH_WORDS and (last <= start or first >= end)
         return LINKS if is_outside and not self._is_led(element) else None
+
+    def _may_be_menu(self, element: HtmlElement) -> bool:
+        """A single link in a block of its own may be what a manual points to; in an article it is a teaser."""
+        if element.tag not in _LINK_BLOCKS:
+            return False
+        return self._is_article or len(list(islice(element.iter("a"), _MENU_ITEMS))) == _MENU_ITEMS
 
     def _is_led(self, element: HtmlElement) -> bool:
         """Whether a heading, or a line that ends in a colon, says what the element is."""
