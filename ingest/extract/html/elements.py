@@ -35,7 +35,7 @@ _BLOCK_STYLE = re.compile(
 _SET_APART = word_set("a button code kbd label option samp")
 _DEFAULT_ARIA_RANK = 2
 
-_VISUALLY_HIDDEN = word_set(
+VISUALLY_HIDDEN = word_set(
     "sr-only is-sr-only usa-sr-only visually-hidden visuallyhidden visually_hidden hidden-visually u-hidden-visually "
     "govuk-visually-hidden cdk-visually-hidden screen-reader-text screen-reader-only screenreader-text screenreader-only "
     "show-for-sr element-invisible a11y-hidden assistive-text offscreen"
@@ -107,7 +107,7 @@ def is_visually_hidden(element: HtmlElement) -> bool:
     """Whether only screen readers read it aloud."""
     if not element.attrib:
         return False
-    if not _VISUALLY_HIDDEN.isdisjoint(names_of(element)):
+    if not VISUALLY_HIDDEN.isdisjoint(names_of(element)):
         return True
     style = element.get("style")
     return bool(style) and bool(_CLIPPED.search(style))

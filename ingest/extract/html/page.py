@@ -15,7 +15,7 @@ from ingest.extract.extracted import NO_SELECTORS, ExtractedPage, new_builder, t
 from ingest.extract.html import head as page_head
 from ingest.extract.html.blocks import MAX_STRUCTURE_DEPTH, BlockWriter
 from ingest.extract.html.main_content import MainContent, isolate_main_content, whole_document
-from ingest.extract.html.tree import parse_tree
+from ingest.extract.html.tree import Document, parse_tree
 from ingest.extract.html.words import words_of
 
 SHOWN_WORDS = 12  # of each part that was left out
@@ -39,7 +39,8 @@ def read_html(
         explain: give what was left out in full, not its first words alone.
         now: dates that the page claims to come from after it are dropped.
     """
-    root, notes = parse_tree(markup)
+    document = parse_tree(markup)
+    root = document.root
     base_url = page_head.base_url_of(root, url)
     directives = page_head.robots_directives(root, bot_name)
     dates = dates_of(root).before(now or datetime.now(UTC))
@@ -49,7 +50,7 @@ def read_html(
         return isolate_main_content(body, selectors=selectors, title=title, shown_words=None if explain else SHOWN_WORDS)
 
     return replace(
-        _read(root, base_url, notes, content_of),
+        _read(document, base_url, content_of),
         canonical=canonical,
         noindex="noindex" in directives,
         nofollow="nofollow" in directives,
@@ -61,13 +62,11 @@ def read_html(
 
 def read_converted(markup: str, *, url: str) -> ExtractedPage:
     """Read what another format was converted to: all of it is content, and nothing in it speaks to robots."""
-    root, notes = parse_tree(markup)
-    return replace(_read(root, url, notes, lambda body, _: whole_document(body)), coverage=None)
+    return replace(_read(parse_tree(markup), url, lambda body, _: whole_document(body)), coverage=None)
 
 
-def _read(
-    root: HtmlElement, base_url: str, notes: list[str], content_of: Callable[[HtmlElement, str], MainContent]
-) -> ExtractedPage:
+def _read(document: Document, base_url: str, content_of: Callable[[HtmlElement, str], MainContent]) -> ExtractedPage:
+    root, notes = document.root, list(document.notes)
     links = page_head.links_of(root, base_url)
     if len(links) >= page_head.MAX_LINKS:
         notes.append(f"only the first {page_head.MAX_LINKS} links were taken")

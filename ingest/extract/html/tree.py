@@ -11,6 +11,8 @@ children, and the content of ``noscript`` is parsed. The content of other templa
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
+from functools import lru_cache
 
 from lxml import html
 from lxml.etree import SubElement
@@ -24,6 +26,7 @@ _SUSPECT_TAGS = 5_000  # fewer can't nest so deep that the parser's own search f
 _NAME = re.compile(r"[a-zA-Z_][\w.-]*", re.ASCII)
 _NOT_IN_NAMES = re.compile(r"[^\w.-]", re.ASCII)
 _NOT_IN_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
+_NO_CONTENT = frozenset(("style", "path", "iframe"))  # nobody reads what these hold
 _TAG = re.compile(r"<(/?)([a-zA-Z][^\s/>]*)")
 # Elements that never hold others, or end without an end tag: they do not make a page deep.
 _FLAT = frozenset(
@@ -58,8 +61,21 @@ _FLAT = frozenset(
 )
 
 
-def parse_tree(markup: str) -> tuple[HtmlElement, list[str]]:
-    """The document's root element, and notes on what a limit changed.
+@dataclass(frozen=True, slots=True)
+class Document:
+    """``root`` is the ``html`` element; ``notes`` say what a limit changed.
+
+    ``elements`` holds the elements of the tree as it was read. Whoever works on the tree keeps this object: as long as an
+    element is referred to, lxml doesn't make its Python object anew at each walk, which takes twice the time.
+    """
+
+    root: HtmlElement
+    notes: list[str]
+    elements: list[HtmlElement]
+
+
+def parse_tree(markup: str) -> Document:
+    """Parse a document.
 
     Never raises for what the markup says. Takes time linear in the markup, except for an element with very many attributes.
     """
@@ -67,14 +83,19 @@ def parse_tree(markup: str) -> tuple[HtmlElement, list[str]]:
     markup = _without_depth(markup, notes)
     parsed = LexborHTMLParser(markup)
     root = html.html_parser.makeelement("html")
+    elements: list[HtmlElement] = []
     if parsed.root is not None:
-        _set_attributes(root, parsed.root)
-        _copy(parsed.root, root, notes)
+        for name, value in parsed.root.attributes.items():
+            if _is_sound(name):
+                root.set(name, _NOT_IN_XML.sub("", value or ""))
+            elif name == "xml:lang" and value and "lang" not in parsed.root.attributes:
+                root.set("lang", _NOT_IN_XML.sub("", value))
+        elements = _copy(parsed.root, root, notes)
     for name in ("head", "body"):
         if root.find(name) is None:  # a frameset has no body
             SubElement(root, name)
     _attach_shadow_roots(root)
-    return root, notes
+    return Document(root, notes, elements)
 
 
 def _without_depth(markup: str, notes: list[str]) -> str:
@@ -102,9 +123,9 @@ def _without_depth(markup: str, notes: list[str]) -> str:
     return "".join((*kept, markup[end:]))
 
 
-def _copy(source: LexborNode, root: HtmlElement, notes: list[str]) -> None:
-    """Copy what stands under ``source`` to under ``root``, without recursion."""
-    count = 0
+def _copy(source: LexborNode, root: HtmlElement, notes: list[str]) -> list[HtmlElement]:
+    """Copy what stands under ``source`` to under ``root``, without recursion; the elements made, in document order."""
+    made: list[HtmlElement] = []
     # Siblings still to be copied: the first of them, where they go, and how deep that is.
     frames: list[tuple[LexborNode | None, HtmlElement, int]] = [(source.first_child, root, 1)]
     while frames:
@@ -116,22 +137,24 @@ def _copy(source: LexborNode, root: HtmlElement, notes: list[str]) -> None:
             if tag == "-text":
                 texts.append(node.text_content or "")
             elif tag is not None and tag[0] not in "-!":
-                count += 1
-                if count > MAX_ELEMENTS:
+                if len(made) >= MAX_ELEMENTS:
                     notes.append(f"elements after the first {MAX_ELEMENTS} were dropped")
                     _append_text(parent, last, texts)
-                    return
-                _append_text(parent, last, texts)
-                last = SubElement(parent, tag if _NAME.fullmatch(tag) else _NOT_IN_NAMES.sub("_", tag))
-                _set_attributes(last, node)
-                child = _first_child(node, tag)
+                    return made
+                if texts:
+                    _append_text(parent, last, texts)
+                last = _append(parent, tag, node)
+                made.append(last)
+                child = None if tag in _NO_CONTENT else _first_child(node, tag)
                 if child is not None:
                     is_deep = depth >= MAX_DEPTH
                     frames.append((node.next, parent, depth))
                     frames.append((child, parent if is_deep else last, depth if is_deep else depth + 1))
                     break
             node = node.next
-        _append_text(parent, last, texts)
+        if texts:
+            _append_text(parent, last, texts)
+    return made
 
 
 def _first_child(node: LexborNode, tag: str) -> LexborNode | None:
@@ -143,25 +166,44 @@ def _first_child(node: LexborNode, tag: str) -> LexborNode | None:
     return fragments[0].first_child if fragments else None
 
 
+def _append(parent: HtmlElement, tag: str, node: LexborNode) -> HtmlElement:
+    attributes = node.attributes
+    if not attributes:
+        return SubElement(parent, _name(tag))
+    sound = {_name(name): value or "" for name, value in attributes.items() if _is_sound(name)}
+    if "xml:lang" in attributes:
+        sound.setdefault("lang", attributes["xml:lang"] or "")
+    try:
+        return SubElement(parent, _name(tag), sound)
+    except ValueError:  # control characters, which lxml refuses
+        return SubElement(parent, _name(tag), {name: _NOT_IN_XML.sub("", value) for name, value in sound.items()})
+
+
+@lru_cache(maxsize=2_048)
+def _name(name: str) -> str:
+    """A name that XML allows: foreign ones, such as ``o:p``, are written with ``_``."""
+    return name if _is_sound(name) else "_" + _NOT_IN_NAMES.sub("_", name)
+
+
+@lru_cache(maxsize=2_048)
+def _is_sound(name: str) -> bool:
+    return _NAME.fullmatch(name) is not None
+
+
 def _append_text(parent: HtmlElement, last: HtmlElement | None, texts: list[str]) -> None:
-    text = _NOT_IN_XML.sub("", "".join(texts))
+    text = "".join(texts)
     texts.clear()
-    if not text:
-        return
+    try:
+        _set_text(parent, last, text)
+    except ValueError:
+        _set_text(parent, last, _NOT_IN_XML.sub("", text))
+
+
+def _set_text(parent: HtmlElement, last: HtmlElement | None, text: str) -> None:
     if last is None:
         parent.text = (parent.text or "") + text
     else:
         last.tail = (last.tail or "") + text
-
-
-def _set_attributes(element: HtmlElement, node: LexborNode) -> None:
-    for name, value in node.attributes.items():
-        if name == "xml:lang":
-            name = "lang"
-            if "lang" in element.attrib:
-                continue
-        if _NAME.fullmatch(name):
-            element.set(name, _NOT_IN_XML.sub("", value or ""))
 
 
 def _attach_shadow_roots(root: HtmlElement) -> None:

@@ -7,12 +7,13 @@ control of the page opens (an answer under its question, a tab, a collapsed sect
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from itertools import islice
 
 from lxml import etree
 from lxml.html import HtmlElement
 
-from ingest.extract.html.elements import heading_rank, is_text_button, is_visually_hidden, names_of, word_set
+from ingest.extract.html.elements import VISUALLY_HIDDEN, heading_rank, is_text_button, is_visually_hidden, names_of, word_set
 from ingest.extract.html.words import words_of
 
 _NEVER_TEXT = word_set("script style template iframe object embed canvas audio video select textarea datalist")
@@ -35,6 +36,14 @@ _PERMALINK_NAMES = word_set(
     "copybtn footnote-backref skip-link skiplink mw-jump-link"
 )
 _ALONE_IN = word_set("td th li dt a button h1 h2 h3 h4 h5 h6 summary label")  # a picture may stand for the whole text of these
+# Searched for by libxml2, as most elements are none of these.
+_CONTROLS = etree.XPath(".//*[@aria-controls or @data-target or @data-bs-target or @data-toggle-target or starts-with(@href, '#')]")
+_TABLISTS = etree.XPath(".//*[@role = 'tablist' or contains(concat(' ', @class, ' '), ' tabbed-labels ')]")
+_CANDIDATES = etree.XPath(
+    ".//*["
+    + " or ".join(f"self::{tag}" for tag in sorted(_NEVER_TEXT | {"input", "button", "dialog", "a"}))
+    + " or @hidden or @aria-hidden or @style or @role = 'button']"
+)
 _SCREEN_SHARE = 0.5  # of the body's text: what holds more of it is not decoration, whatever it says of itself
 _MIN_PAGE_CHARS = 200
 _MIN_NOSCRIPT_WORDS = 25  # "Please enable JavaScript to view this page" and its like are shorter
@@ -77,18 +86,23 @@ def drop_unseen(body: HtmlElement) -> None:
     show_noscript(body)
     opened = _opened_by_controls(body)
     body_chars = _text_chars(body)
-    for element in [e for e in body.iterdescendants() if _is_unseen(e, opened, body_chars)]:
-        if element.getparent() is not None:
+    named = [e for e in body.iterdescendants() if (classes := e.get("class")) and _is_telling(classes)]
+    for element in (*_CANDIDATES(body), *named):
+        if element.getparent() is not None and _is_unseen(element, opened, body_chars):
             element.drop_tree()
     _label_panels(body)
+
+
+@lru_cache(maxsize=4_096)
+def _is_telling(classes: str) -> bool:
+    """Whether classes may say that an element is hidden, or a permalink."""
+    return not (_PERMALINK_NAMES | VISUALLY_HIDDEN).isdisjoint(classes.split())
 
 
 def _opened_by_controls(body: HtmlElement) -> frozenset[str]:
     """The ids of elements that a control on the page shows."""
     ids: set[str] = set()
-    for element in body.iter():
-        if not element.attrib:
-            continue
+    for element in _CONTROLS(body):
         ids.update(element.get("aria-controls", "").split())
         for name in ("data-target", "data-bs-target", "data-toggle-target"):
             ids.update(part[1:] for part in element.get(name, "").split() if part.startswith("#"))
@@ -183,7 +197,7 @@ def _text_chars(element: HtmlElement) -> int:
 
 def _label_panels(body: HtmlElement) -> None:
     """Write each tab's label over its panel: the tabs stand elsewhere, in a row, which says nothing once the panels are text."""
-    for tablist in [e for e in body.iter() if e.get("role") == "tablist" or "tabbed-labels" in names_of(e)]:
+    for tablist in _TABLISTS(body):
         tabs = [e for e in tablist.iter() if e.get("role") == "tab"] or list(tablist.iter("label", "button", "a"))
         panels = _panels_of(tablist, tabs)
         if not tabs or len(panels) != len(tabs):

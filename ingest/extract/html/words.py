@@ -47,7 +47,7 @@ class PageWords:
         def add(text: str | None) -> None:
             nonlocal length
             if text:
-                cleaned = clean(text)
+                cleaned = text if text.isascii() else clean(text)
                 pieces.append(cleaned)
                 length += len(cleaned)
 
