@@ -49,14 +49,14 @@ def extract(
     """
     match format_of(body, content_type=content_type, url=url):
         case Format.HTML:
-            markup = decode(body, charset=charset, markup=True)
+            markup = decode(body, charset=charset, markup=True, url=url)
             extracted = read_html(markup, url=url, bot_name=bot_name, selectors=selectors, explain=explain)
         case Format.PLAIN:
-            extracted = _read_plain(decode(body, charset=charset, markup=False))
+            extracted = _read_plain(decode(body, charset=charset, markup=False, url=url))
         case Format.MARKDOWN:
             from ingest.extract.markdown import read_markdown
 
-            extracted = read_markdown(decode(body, charset=charset, markup=False), url=url)
+            extracted = read_markdown(decode(body, charset=charset, markup=False, url=url), url=url)
         case Format.DOCX:
             from ingest.extract.docx import read_docx
 
