@@ -25,6 +25,7 @@ from httpx2 import Headers
 
 from corpus.errors import IngestError, PermanentError, TransientError
 from corpus.settings import IngestSettings
+from ingest.content_type import ContentType, parse_content_type
 from ingest.decoding import ACCEPT_ENCODING, BodyDecoder, content_coding
 from ingest.guard import GuardedBackend, Resolve, SystemResolver
 from ingest.metering import Meter, MeteredStream
@@ -34,7 +35,6 @@ from ingest.urls import UrlParts, check_url, resolve_link, split_url
 _REDIRECTS = {301, 302, 303, 307, 308}
 _TRANSIENT_STATUS = {408, 425, 429}  # and every 5xx
 _OVERLOADED_STATUS = {429, 503}
-_CHARSET = re.compile(r";\s*charset\s*=\s*[\"']?([^\s\"';]+)", re.IGNORECASE)
 _SECONDS = re.compile(r"[0-9]{1,9}")
 
 
@@ -43,7 +43,7 @@ class Response:
     """What a URL answered. ``body`` is decoded and complete, or empty if ``not_modified``.
 
     ``url`` is as asked for and normalised, ``final_url`` where the redirects ended. ``content_type`` is in lower case
-    and without parameters, ``charset`` as declared by the server; None where it said nothing. ``elapsed_s`` counts the
+    and without parameters, ``charset`` as declared by the server; None where it said nothing valid. ``elapsed_s`` counts the
     network's time, not the wait for a turn.
     """
 
@@ -57,12 +57,15 @@ class Response:
 
     @property
     def content_type(self) -> str | None:
-        return self.headers.get("content-type", "").partition(";")[0].strip().lower() or None
+        return self._content_type.essence
 
     @property
     def charset(self) -> str | None:
-        found = _CHARSET.search(self.headers.get("content-type", ""))
-        return found[1].lower() if found else None
+        return self._content_type.charset
+
+    @property
+    def _content_type(self) -> ContentType:
+        return parse_content_type(self.headers.get("content-type", ""))
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,7 @@ from hypothesis import strategies as st
 
 from corpus.errors import ForbiddenAddress, IngestError, PermanentError, TransientError
 from corpus.settings import IngestSettings
+from ingest.extract.document import extract
 from ingest.fetch import Fetcher, Response, parse_retry_after
 from ingest.guard import GuardedBackend
 from tests.scripted_site import (
@@ -158,6 +159,32 @@ async def test_no_content_type_and_no_length(site: ScriptedSite) -> None:
     assert response.body == b"to the end"
     assert response.content_type is None
     assert response.charset is None
+
+
+HARBOUR = "<!doctype html><title>Harbour</title><p>The lamp is lit at dusk – by the wärden.</p>".encode()
+
+
+@pytest.mark.parametrize(
+    ("headers", "essence", "charset"),
+    [
+        ("Content-Type: text/html\r\nContent-Type: text/html; charset=utf-8", "text/html", "utf-8"),
+        ("Content-Type: text/plain\r\nX: y\r\ncontent-type: text/html", "text/html", None),
+        ("Content-Type: text/html, text/html; charset=utf-8", "text/html", "utf-8"),
+        ("Content-Type: text/html;;charset=UTF-8", "text/html", "utf-8"),
+        ("Content-Type: text/html charset=utf-8", None, None),
+        ("Content-Type: html", None, None),
+        ("Content-Type: text", None, None),
+        ("Content-Type:", None, None),
+    ],
+)
+async def test_content_types_as_servers_send_them(
+    site: ScriptedSite, headers: str, essence: str | None, charset: str | None
+) -> None:
+    site.script("/", raw(f"HTTP/1.1 200 OK\r\n{headers}\r\n\r\n".encode() + HARBOUR))
+    response = await fetch(site)
+    assert (response.content_type, response.charset) == (essence, charset)
+    read = extract(response.body, url=response.final_url, content_type=response.content_type, charset=response.charset)
+    assert read.page.text == "The lamp is lit at dusk – by the wärden."
 
 
 async def test_conditional_requests(site: ScriptedSite) -> None:

@@ -338,7 +338,7 @@ class TestTypes:
         ("body", "content_type", "reason"),
         [
             (b"{}", "application/json", "unsupported_type"),
-            (b"%PDF-1.7 text", "text/html", "not_text"),
+            (b"%PDF-1.7 text", "text/html", "broken_document"),
             (bytes(range(256)) * 20, "text/html", "not_text"),
             (b"", "text/html", "no_text"),
             (b"<!-- nothing -->", "text/html", "no_text"),
