@@ -26,7 +26,7 @@ from httpx2 import Headers
 from corpus.errors import IngestError, PermanentError, TransientError
 from corpus.settings import IngestSettings
 from ingest.content_type import ContentType, parse_content_type
-from ingest.decoding import ACCEPT_ENCODING, BodyDecoder, content_coding
+from ingest.decoding import ACCEPT_ENCODING, GZIP_MAGIC, MAX_CODINGS, BodyDecoder
 from ingest.guard import GuardedBackend, Resolve, SystemResolver
 from ingest.metering import Meter, MeteredStream
 from ingest.politeness import Pacing, Politeness
@@ -66,6 +66,16 @@ class Response:
     @property
     def _content_type(self) -> ContentType:
         return parse_content_type(self.headers.get("content-type", ""))
+
+
+@dataclass(slots=True)
+class _Request:
+    """What is asked of every hop, and the seconds that they took so far."""
+
+    headers: list[tuple[str, str]]
+    limit_bytes: int
+    truncate: bool
+    elapsed_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,20 +169,19 @@ class Fetcher:
             TransientError: ``timeout``, ``too_slow``, ``dns_failed``, ``connect_failed``, ``connection_lost``, ``truncated``,
                 ``wrong_length``, ``bad_response``, ``http_503`` and the like.
         """
-        headers = self._request_headers(accept, etag, last_modified)
-        limit_bytes = self._settings.max_body_bytes if max_bytes is None else max_bytes
+        request = _Request(
+            headers=self._request_headers(accept, etag, last_modified),
+            limit_bytes=self._settings.max_body_bytes if max_bytes is None else max_bytes,
+            truncate=truncate,
+        )
         first = current = check_url(url, self._settings)
-        elapsed_s = 0.0
         for _ in range(self._settings.max_redirects + 1):
             parts = split_url(current)
-            async with self.politeness.turn(parts.host):
-                started_s = self._clock()
-                hop = await self._hop(parts, headers, limit_bytes, truncate, self._settings.fetch_deadline_s - elapsed_s)
-                elapsed_s += self._clock() - started_s
+            hop = await self._decodable_hop(parts, request)
             if hop.status == 304 and not (etag or last_modified):
                 raise PermanentError(f"{current} answered “not modified” to who has no copy.", reason="http_304")
             if hop.location is None:
-                return Response(first, current, hop.status, hop.headers, hop.body, hop.status == 304, elapsed_s)
+                return Response(first, current, hop.status, hop.headers, hop.body, hop.status == 304, request.elapsed_s)
             current = self._redirected(current, hop.location)
             if admit is not None:
                 await admit(current)
@@ -191,7 +200,6 @@ class Fetcher:
         headers = [
             ("User-Agent", self._settings.user_agent),
             ("Accept", accept),
-            ("Accept-Encoding", ACCEPT_ENCODING),
             ("Connection", "close"),
         ]
         # Validators come from a server's mouth: one that isn't ASCII can't be sent, and the page is fetched anew.
@@ -209,27 +217,42 @@ class Fetcher:
             )
         return target
 
-    async def _hop(
-        self, parts: UrlParts, headers: list[tuple[str, str]], limit_bytes: int, truncate: bool, remaining_s: float
-    ) -> _Hop:
+    async def _decodable_hop(self, parts: UrlParts, request: _Request) -> _Hop:
+        """One hop; asked for once more, without any coding, if the answer can't be decoded."""
+        try:
+            return await self._paced_hop(parts, request, ACCEPT_ENCODING)
+        except PermanentError as exc:
+            if exc.reason != "bad_encoding":
+                raise
+            return await self._paced_hop(parts, request, "identity")
+
+    async def _paced_hop(self, parts: UrlParts, request: _Request, accept_encoding: str) -> _Hop:
+        async with self.politeness.turn(parts.host):
+            started_s = self._clock()
+            try:
+                return await self._hop(parts, request, accept_encoding)
+            finally:
+                request.elapsed_s += self._clock() - started_s
+
+    async def _hop(self, parts: UrlParts, request: _Request, accept_encoding: str) -> _Hop:
         """One request and its answer; every failure of the network beneath becomes one of ours."""
         where = parts.origin + parts.target
         started_s = self._clock()
         try:
             async with (
-                asyncio.timeout(remaining_s),
+                asyncio.timeout(self._settings.fetch_deadline_s - request.elapsed_s),
                 self._pool.stream(
                     "GET",
                     httpcore2.URL(
                         scheme=parts.scheme.encode(), host=parts.host.encode(), port=parts.port, target=parts.target.encode()
                     ),
-                    headers=[("Host", parts.authority), *headers],
+                    headers=[("Host", parts.authority), *request.headers, ("Accept-Encoding", accept_encoding)],
                     extensions={"timeout": {"connect": self._settings.connect_timeout_s}},  # of the TLS handshake
                 ) as answer,
             ):
                 is_overloaded = answer.status in _OVERLOADED_STATUS
                 self.politeness.answered(parts.host, answer_s=self._clock() - started_s, is_overloaded=is_overloaded)
-                return await self._receive(answer, parts.host, where, limit_bytes, truncate)
+                return await self._receive(answer, parts.host, where, request)
         except (TimeoutError, httpcore2.TimeoutException) as exc:
             self.politeness.answered(parts.host, answer_s=self._clock() - started_s, is_overloaded=True)
             raise TransientError(f"{where} did not answer in time. It is tried again later.", reason="timeout") from exc
@@ -242,7 +265,7 @@ class Fetcher:
                 f"{where} broke the rules of HTTP ({exc}). It is tried again later.", reason="bad_response"
             ) from exc
 
-    async def _receive(self, answer: httpcore2.Response, host: str, where: str, limit_bytes: int, truncate: bool) -> _Hop:
+    async def _receive(self, answer: httpcore2.Response, host: str, where: str, request: _Request) -> _Hop:
         headers = Headers(answer.headers)
         if answer.status in _REDIRECTS:
             location = headers.get("location")
@@ -253,7 +276,7 @@ class Fetcher:
             return _Hop(answer.status, headers)
         if not 200 <= answer.status < 300 or answer.status == 206:  # no range was asked for
             raise self._refusal(answer.status, headers, host, where)
-        body = await _read_body(answer, headers, _meter(answer), where, limit_bytes, truncate)
+        body = await _read_body(answer, headers, _meter(answer), where, request)
         return _Hop(answer.status, headers, body)
 
     def _refusal(self, status: int, headers: Headers, host: str, where: str) -> IngestError:
@@ -288,15 +311,14 @@ def _meter(answer: httpcore2.Response) -> Meter:
     return stream.meter
 
 
-async def _read_body(
-    answer: httpcore2.Response, headers: Headers, meter: Meter, where: str, limit_bytes: int, truncate: bool
-) -> bytes:
-    decoder = BodyDecoder(coding=content_coding(headers.get("content-encoding", "")), limit_bytes=limit_bytes)
+async def _read_body(answer: httpcore2.Response, headers: Headers, meter: Meter, where: str, request: _Request) -> bytes:
+    limit_bytes = request.limit_bytes
+    decoder = BodyDecoder(coding=headers.get("content-encoding", ""), limit_bytes=limit_bytes)
     too_large = PermanentError(
         f"{where} is larger than {limit_bytes} bytes. Raise ingest.max_body_bytes if it is worth it.", reason="too_large"
     )
     declared = headers.get("content-length", "")
-    if declared.isdecimal() and int(declared) > limit_bytes and not truncate:
+    if declared.isdecimal() and int(declared) > limit_bytes and not request.truncate:
         raise too_large
     meter.head_ended(limit_bytes=limit_bytes)
     try:
@@ -312,9 +334,24 @@ async def _read_body(
         if declared and "transfer-encoding" not in headers and meter.has_surplus(decoder.received_bytes):
             message = f"{where} sent more than its Content-Length says, so what it says can't be all. It is tried again later."
             raise TransientError(message, reason="wrong_length")
-    elif not truncate:
+        decoder = _without_unsaid_gzip(decoder, headers, limit_bytes)
+    if decoder.overflowed and not request.truncate:
         raise too_large
     return bytes(decoder.body)
+
+
+def _without_unsaid_gzip(decoder: BodyDecoder, headers: Headers, limit_bytes: int) -> BodyDecoder:
+    """The body, decoded once more if it is a gzip stream that is said to be text: servers compress files that already were."""
+    essence = parse_content_type(headers.get("content-type", "")).essence or ""
+    if not (essence.startswith("text/") or essence.endswith("xml")) or not decoder.body.startswith(GZIP_MAGIC):
+        return decoder
+    if len(decoder.codings) == MAX_CODINGS:
+        return decoder
+    inner = BodyDecoder(coding="gzip", limit_bytes=limit_bytes)
+    inner.feed(bytes(decoder.body))
+    if not inner.overflowed:
+        inner.finish()
+    return inner
 
 
 def _connect_failure(exc: httpcore2.ConnectError, where: str) -> IngestError:
