@@ -1,12 +1,13 @@
 """From bytes to text: which encoding a document is really in.
 
 The order of belief is that of browsers (WHATWG Encoding Standard; HTML, "encoding sniffing algorithm"): byte order mark, HTTP
-header, what the document declares, a guess. In three places the bytes are believed before a label, where a browser would show
+header, what the document declares, a guess. In four places the bytes are believed before a label, where a browser would show
 no text that anybody can read:
 
 - Bytes that are valid UTF-8 with several multi-byte sequences are UTF-8, whatever they are labelled.
 - A claim is believed only if the bytes fit it: servers that say utf-8 of every file are common.
 - Where header and document disagree and the bytes fit both, the guess decides between them.
+- ISO-8859-1, which servers and editors say by default, is not believed of bytes that are plainly in another script.
 """
 
 from __future__ import annotations
@@ -17,8 +18,17 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from corpus.errors import PermanentError
-from ingest.extract.charset_guess import guess_encoding
-from ingest.extract.web_encodings import REPLACEMENT, UTF_8, UTF_16BE, UTF_16LE, declared_encodings, decoded, encoding_named
+from ingest.extract.charset_guess import contradicts_latin, guess_encoding
+from ingest.extract.web_encodings import (
+    REPLACEMENT,
+    UTF_8,
+    UTF_16BE,
+    UTF_16LE,
+    WINDOWS_1252,
+    declared_encodings,
+    decoded,
+    encoding_named,
+)
 
 _BOMS = ((codecs.BOM_UTF8, UTF_8), (codecs.BOM_UTF16_LE, UTF_16LE), (codecs.BOM_UTF16_BE, UTF_16BE))
 _MULTI_BYTE = {"gb18030", "big5", "shift_jis", "euc-jp", "euc-kr"}
@@ -73,11 +83,14 @@ def _decode(body: bytes, charset: str | None, markup: bool, url: str) -> str:
             reason="unsupported_charset",
         )
     sound = {name: text for name in claims if (text := _sound(body, name)) is not None}
+    domain = _top_level_domain(url)
+    if sound.keys() == {WINDOWS_1252} and contradicts_latin(body, top_level_domain=domain):
+        sound.clear()
     if len(set(sound.values())) == 1:
         return next(iter(sound.values()))
     if not sound and utf_8.fits and not body.isascii():
         return utf_8.text
-    guess = guess_encoding(body, top_level_domain=_top_level_domain(url))
+    guess = guess_encoding(body, top_level_domain=domain)
     return sound.get(guess) or next(iter(sound.values()), "") or decoded(body, guess)
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 import re
+import string
 
 import py3langid
 from chardetng_py import EncodingDetector
@@ -23,6 +24,8 @@ _SURE = 0.5
 _TOP_LEVEL_DOMAIN = re.compile(r"[a-z0-9-]{2,63}")
 _BETWEEN_PIECES = re.compile(rb"[<>\r\n]+")  # none of them is a later byte of a character, in any encoding but ISO-2022-JP
 _ESCAPE = b"\x1b"
+_SCRIPT_MIN_BYTES, _SCRIPT_MIN_VALUES = 16, 8
+_ASCII, _ASCII_LETTERS = bytes(range(0x80)), string.ascii_letters.encode()
 
 _LATIN = {f"windows-{number}" for number in (1250, 1252, 1254, 1257, 1258)} | {f"iso-8859-{part}" for part in (2, 4, 13)}
 
@@ -67,13 +70,26 @@ def guess_encoding(body: bytes, *, top_level_domain: str = "") -> str:
         return first
     language = _language(sample, first)
     if language is None:
-        return first if domain else WINDOWS_1252
+        return first if domain in _DOMAINS.values() else WINDOWS_1252
     if language in _WESTERN:
         return WINDOWS_1252
     guess = _guess(detector, _DOMAINS[language])
     if guess not in _CENTRAL_EUROPEAN or language not in _ALPHABETS:
         return guess
     return min(_CENTRAL_EUROPEAN, key=lambda name: (_foreign_letters(sample, name, language), name != guess))
+
+
+def contradicts_latin(body: bytes, *, top_level_domain: str = "") -> bool:
+    """Whether bytes that are labelled windows-1252 are in another script: most of their letters are beyond ASCII, as in no
+    language of that encoding, and the guess is none for the Latin script. Rows of dashes and single letters are no script."""
+    sample = _sample(body)
+    beyond_ascii = sample.translate(None, _ASCII)
+    letters = len(sample) - len(sample.translate(None, _ASCII_LETTERS))
+    return (
+        len(beyond_ascii) > max(letters, _SCRIPT_MIN_BYTES)
+        and len(set(beyond_ascii)) >= _SCRIPT_MIN_VALUES
+        and guess_encoding(body, top_level_domain=top_level_domain) not in _LATIN
+    )
 
 
 def _guess(detector: EncodingDetector, domain: str | None) -> str:

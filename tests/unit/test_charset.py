@@ -207,6 +207,24 @@ class TestOrder:
         page = f"<meta charset=iso-8859-1><p>{RUSSIAN}</p>"
         assert RUSSIAN in text_of(page.encode("koi8-r"), "koi8-r", markup=True)
 
+    @pytest.mark.parametrize(
+        ("language", "encoding"),
+        [("ru", "windows-1251"), ("uk", "koi8-u"), ("el", "iso-8859-7"), ("he", "windows-1255"), ("ar", "windows-1256"),
+         ("th", "windows-874"), ("ja", "shift_jis"), ("ja", "euc-jp"), ("zh-hans", "gbk"), ("zh-hant", "big5"), ("ko", "euc-kr")],
+    )  # fmt: skip
+    def test_a_default_label_on_another_script(self, language: str, encoding: str) -> None:
+        text = " ".join(SENTENCES[language])
+        page = f"<!doctype html><title>Harbour</title><body class=page><p>{text}</p>"
+        assert text in text_of(encoded(page, encoding), "iso-8859-1", markup=True)
+        assert text_of(encoded(text, encoding), "windows-1252") == text
+
+    @pytest.mark.parametrize("language", ["fr", "pt", "de", "fi", "is", "es"])
+    def test_a_label_is_believed_of_the_latin_script(self, language: str) -> None:
+        for text in (*SENTENCES[language], "——— " * 20, "É", "À É È", "Öl", "½ £ ° §", "ÄÖÜ äöü ß"):
+            assert text_of(text.encode("cp1252"), "iso-8859-1") == text
+        polish = SENTENCES["pl"][1]
+        assert text_of(polish.encode("cp1250"), "windows-1250") == polish
+
     def test_a_document_that_declares_too_much_takes_no_time(self) -> None:
         for piece in (b"<meta ", b"<!--", b"<meta charset=", b"<meta content=charset ", b"<?xml ", b"<meta>"):
             started_s = time.perf_counter()
@@ -236,6 +254,9 @@ class TestGuess:
             "Señor Núñez",
             "Motörhead",
             "Zürich",
+            "manhã",
+            "på",
+            "però",
         ],
     )
     def test_little_to_go_by_is_windows_1252(self, text: str) -> None:
