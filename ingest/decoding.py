@@ -123,8 +123,6 @@ class BodyDecoder:
         for start in range(0, len(piece), _INPUT_BYTES):
             for undone in self._undo(piece[start : start + _INPUT_BYTES], 0):
                 self.body += undone
-                if len(self.body) > self._limit_bytes:
-                    return
             if self.overflowed:
                 return
 

@@ -114,6 +114,7 @@ class TestLabels:
             ("iso-8859-15", b"\x93It\x92s 5 \xa4\x94", "“It’s 5 €”"),
             ("iso-8859-2", b"\x84Z\xb1b\x94 \x96 \xb6ci\xea\xbfki", "„Ząb” – ściężki"),
             ("iso-8859-2", b"\x8akoln\xed \x9e\xe1ci", "Školní žáci"),
+            ("iso-8859-2", "Škola má ľudí".encode("cp1250"), "Škola má ľudí"),
         ],
     )
     def test_windows_characters_under_an_iso_label(self, charset: str, body: bytes, text: str) -> None:
@@ -260,7 +261,11 @@ class TestGuess:
         ],
     )
     def test_little_to_go_by_is_windows_1252(self, text: str) -> None:
-        assert text_of(text.encode("cp1252")) == text
+        for url in ("", "http://port.test/a", "http://127.0.0.1/"):
+            assert text_of(text.encode("cp1252"), url=url) == text
+
+    def test_the_letters_of_the_language_tell_its_two_encodings_apart(self) -> None:
+        assert text_of("Czekają na kapitana.".encode("cp1250")) == "Czekają na kapitana."
 
     @pytest.mark.parametrize(
         ("text", "encoding", "url"), [("łódź", "iso-8859-2", "https://port.pl/"), ("год", "cp1251", "http://a.ru/")]

@@ -56,6 +56,10 @@ def test_any_header(header: str) -> None:
         assert len(content_codings(header)) <= 2
 
 
+def test_control_characters_are_no_text() -> None:
+    assert undone(b"\x01\x02\x03 words", "gzip") == "bad_encoding"
+
+
 @pytest.mark.parametrize("size", [LIMIT_BYTES - 1, LIMIT_BYTES, LIMIT_BYTES + 1])
 @pytest.mark.parametrize("compress", [gzip.compress, zlib.compress, brotli.compress])
 def test_the_limit_is_exact(compress: object, size: int) -> None:
