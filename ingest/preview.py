@@ -115,7 +115,8 @@ class DryRun:
             except IngestError as exc:
                 await self._tell([(address, exc)], depth=0, kind=UrlKind.SITEMAP)
                 continue
-            said = NotIndexed("sitemap", f"A sitemap of {len(listed.pages)} pages and {len(listed.sitemaps)} sitemaps.")
+            listing = f"A sitemap of {len(listed.pages)} pages and {len(listed.sitemaps)} sitemaps."
+            said = NotIndexed("sitemap", " ".join([listing, *(f"It {note}." for note in listed.notes)]))
             await self._tell([(address, said)], depth=0, kind=UrlKind.SITEMAP)
             room = MAX_SITEMAPS - len(addresses)
             addresses += [sitemap for sitemap in listed.sitemaps if sitemap not in addresses][:room]

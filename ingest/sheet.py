@@ -110,10 +110,15 @@ class Sheet:
         sitemaps = await self._add(deeper, depth=entry.depth + 1, budget=MAX_SITEMAPS, kind=UrlKind.SITEMAP)
         if len(deeper) < len(listed.sitemaps):
             self._partial.append("Sitemaps within sitemaps were left out; pages that were not found again were not removed.")
+        for note in listed.notes:
+            self._partial.append(f"The sitemap {entry.url} {note}. Pages that were not found again were not removed.")
         message = (
             f"A sitemap of {len(listed.pages)} pages, {len(pages)} of them in scope and {added} added to the job, and of "
             f"{len(listed.sitemaps)} sitemaps, {sitemaps} of them added; {listed.foreign} entries are of other sites or no URLs."
         )
+        if not (listed.pages or listed.sitemaps or listed.foreign):
+            message = "The sitemap is empty: it was read whole and lists no pages."
+        message = " ".join([message, *(f"It {note}." for note in listed.notes)])
         self.end(entry, UrlState.SKIPPED, "sitemap", message)
 
     async def move(self, entry: FrontierUrl, elsewhere: Elsewhere) -> None:

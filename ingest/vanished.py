@@ -27,6 +27,7 @@ log = logging.getLogger(__name__)
 
 GONE = frozenset(("http_404", "http_410"))
 PAGES_AT_ONCE = 50
+MAX_NOTES = 50  # of one job: each of 500 sitemaps may have a fault of its own, which its entry in the job's log names
 FEW_PAGES = 10  # so many may go at once, whatever their share
 MOST = 0.5  # of a source's pages: if more would go, something else is wrong than that they are gone
 
@@ -48,11 +49,13 @@ async def note_source(connection: AsyncConnection, job: Job, page_ids: Sequence[
 
 
 async def add_note(connection: AsyncConnection, job_id: str, note: str, *, partial: bool = False) -> None:
-    """Say something of how a job went, once. ``partial``: and that it didn't see all of its source."""
+    """Say something of how a job went, once, among the first :data:`MAX_NOTES`. ``partial``: and that it didn't see all of its
+    source."""
     row = (await connection.execute(select(JobRow.notes, JobRow.partial).where(JobRow.id == job_id).with_for_update())).one()
     notes = list(row.notes or [])
-    if note not in notes or (partial and not row.partial):
-        values = {"notes": notes if note in notes else [*notes, note], "partial": row.partial or partial}
+    is_new = note not in notes and len(notes) < MAX_NOTES
+    if is_new or (partial and not row.partial):
+        values = {"notes": [*notes, note] if is_new else notes, "partial": row.partial or partial}
         await connection.execute(update(JobRow).where(JobRow.id == job_id).values(values))
 
 

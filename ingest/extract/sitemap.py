@@ -1,28 +1,59 @@
-"""Sitemaps (sitemaps.org protocol 0.9): XML, an index of others, gzip of either, or a plain list of URLs.
+"""Sitemaps (sitemaps.org protocol 0.9): XML, an index of others, RSS and Atom feeds, a plain list of URLs, and gzip of each.
 
-Pure: bytes in, values out. The bytes are foreign: no DTD, no entities, no network, and bounds on size and number.
+Pure: bytes in, values out. The bytes are foreign: no DTD, no entities, no network, linear time, and bounds on size, depth
+and number. A file with a fault is read as far as it can be, and what is wrong with it is noted, for a site must not be lost to
+one bad character.
 """
 
 from __future__ import annotations
 
+import codecs
+import re
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 
 from lxml import etree
 
 from corpus.errors import IngestError, PermanentError
 from ingest.decoding import BodyDecoder
+from ingest.extract.sitemap_entries import (
+    FEEDS,
+    MAX_DEPTH,
+    ROOTS,
+    Collected,
+    EntryCollector,
+    EntryKind,
+    HasDoctype,
+    StopReading,
+    scan,
+)
 
 MAX_SITEMAP_BYTES = 50 * 1024 * 1024  # unpacked; the protocol's own limit
 MAX_SITEMAP_ENTRIES = 50_000  # the protocol's own limit
 
 _GZIP_MAGIC = b"\x1f\x8b"
+_GZIP_PIECE_BYTES = 4_096  # of a damaged file, what was unpacked before the piece with the damage is kept
+_BOMS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
+_DECLARATION = re.compile(r"""\s*<\?xml\b[^<>]{0,500}?\?>""")
+_DECLARED_ENCODING = re.compile(rb"""\s*<\?xml\b[^<>]{0,500}?\bencoding\s{0,20}=\s{0,20}["']([\w.:-]{1,40})["']""")
+_PROLOG_ENDS = {"<!--": "-->", "<?": "?>"}
+_DOCTYPE = re.compile(r"<!doctype\s+([\w:.-]{0,100})[^\[\]<>]{0,2000}>", re.IGNORECASE)
+_ROOT = re.compile(rf"<(?:[\w.-]{{1,40}}:)?(?:{'|'.join(sorted(ROOTS))})\b", re.IGNORECASE)
+_HTML = re.compile(r"<(?:!doctype\s+html|html|head|body)\b", re.IGNORECASE)
+_START_CHARS = 4_000
+_TITLE = re.compile(r"<title\b[^<>]{0,200}>([^<]{0,200})", re.IGNORECASE)
+_URL_LINE = re.compile(r"https?://", re.IGNORECASE)
+_NOT_TEXT = re.compile("[\x00-\x08\x0e-\x1f]")
+_SPACE = re.compile(r"\s*")
+_ENCODINGS = re.compile(r"(?:iso-?8859|latin|windows-|cp125|koi8|shift.?jis|euc|gb|big5)", re.IGNORECASE)  # supersets of ASCII
 
 
 @dataclass(frozen=True, slots=True)
 class SitemapUrl:
-    """A page, or a sitemap, that a sitemap lists. ``loc`` is as written and not yet checked; ``lastmod`` is aware, and None
-    if unusable."""
+    """A page, or a sitemap, that a sitemap lists. ``loc`` is as written, perhaps relative to the sitemap's own address, and not
+    yet checked; ``lastmod`` is aware, and None if unusable."""
 
     loc: str
     lastmod: datetime | None = None
@@ -30,102 +61,242 @@ class SitemapUrl:
 
 @dataclass(frozen=True, slots=True)
 class Sitemap:
-    """``children`` are the sitemaps that an index lists; one of the two is empty."""
+    """``children`` are the sitemaps that it lists. ``notes``: why the site may have more pages than those, each to be read
+    after "the sitemap"; empty if the sitemap was read whole."""
 
     urls: tuple[SitemapUrl, ...] = ()
     children: tuple[SitemapUrl, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 def parse_sitemap(body: bytes) -> Sitemap:
     """Read a sitemap of any of the protocol's forms.
 
+    Of a file with a fault, what can be read is taken: the entries beside a bad one, what came before the end of a file that was
+    cut off, the first 50,000 of more, the first 50 MB.
+
     Raises:
-        PermanentError: reason ``bad_sitemap``: not a sitemap, has a DOCTYPE, or is beyond the protocol's limits.
+        PermanentError: reason ``bad_sitemap``: not a sitemap, nothing of it can be read, or it declares entities.
     """
-    body = _unpacked(body).removeprefix(b"\xef\xbb\xbf").lstrip()
-    sitemap = _parse_xml(body) if _looks_like_xml(body) else _parse_text(body)
-    entries = len(sitemap.urls) + len(sitemap.children)
-    if entries > MAX_SITEMAP_ENTRIES:
-        raise _bad(f"it lists {entries} entries; {MAX_SITEMAP_ENTRIES} is the protocol's limit")
-    return sitemap
+    notes: list[str] = []
+    if len(body) > MAX_SITEMAP_BYTES:
+        body = body[:MAX_SITEMAP_BYTES]
+        notes.append(_TOO_LARGE)
+    if body.startswith(_GZIP_MAGIC):
+        body = _unpacked(body, notes)
+    text = _decoded(body, notes)
+    is_xml = text.lstrip().startswith("<") or (_ROOT.search(text, 0, _START_CHARS) and not _begins_with_url(text))
+    return _parse_xml(text, notes) if is_xml else _parse_text(text, notes)
 
 
-def _unpacked(body: bytes) -> bytes:
-    decoder = BodyDecoder(coding="gzip" if body.startswith(_GZIP_MAGIC) else "identity", limit_bytes=MAX_SITEMAP_BYTES)
+_DECLARES = "it has a DOCTYPE that declares something, which sitemaps don't need"
+_TOO_LARGE = f"is larger than {MAX_SITEMAP_BYTES // 2**20} MB, the protocol's limit; what comes after that was not read"
+
+
+def _unpacked(body: bytes, notes: list[str]) -> bytes:
+    decoder = BodyDecoder(coding="gzip", limit_bytes=MAX_SITEMAP_BYTES)
     try:
-        decoder.feed(body)
-        if not decoder.overflowed:
+        for start in range(0, len(body), _GZIP_PIECE_BYTES):
+            decoder.feed(body[start : start + _GZIP_PIECE_BYTES])
+            if decoder.overflowed:
+                notes.append(_TOO_LARGE)
+                break
+        else:
             decoder.finish()
     except IngestError as exc:
-        raise _bad(f"it does not unpack ({exc.message})") from exc
-    if decoder.overflowed:
-        raise _bad(f"it is larger than {MAX_SITEMAP_BYTES} bytes")
+        if not decoder.body:
+            raise _bad(f"it does not unpack ({exc.message})") from exc
+        notes.append("is damaged or cut off in its gzip data; what could be unpacked of it was taken")
     return bytes(decoder.body)
 
 
-def _looks_like_xml(body: bytes) -> bool:
-    return body.startswith((b"<", b"\xff\xfe", b"\xfe\xff", b"\0<"))  # the last three: UTF-16
+def _decoded(body: bytes, notes: list[str]) -> str:
+    """UTF-8, as the protocol has it, or UTF-16; else what the XML declaration says; else UTF-8 whose bad bytes are read as
+    windows-1252. NULs and byte order marks go."""
+    encoding = next((name for bom, name in _BOMS if body.startswith(bom)), None) or _utf_16_without_mark(body)
+    if encoding is not None:
+        return _without_nulls(body.decode(encoding, errors="replace"))
+    try:
+        return _without_nulls(body.decode("utf-8"))
+    except UnicodeDecodeError as exc:
+        line = body.count(b"\n", 0, exc.start) + 1
+        is_cut = exc.end == len(body) and exc.reason == "unexpected end of data"
+    if not is_cut:
+        if (declared := _declared_encoding(body)) is not None:
+            try:
+                return _without_nulls(body.decode(declared))
+            except UnicodeError:
+                pass  # the label is wrong as well
+        notes.append(_malformed(f"line {line}: not UTF-8"))
+    return _without_nulls(body.decode("utf-8", errors="footnote-windows-1252"))
 
 
-def _parse_xml(body: bytes) -> Sitemap:
-    _refuse_doctype_text(body)
+def _without_nulls(text: str) -> str:
+    return text.replace("\0", "").lstrip("\ufeff")
+
+
+def _utf_16_without_mark(body: bytes) -> str | None:
+    """Of ASCII in UTF-16, every other byte is NUL."""
+    start = body[:4]
+    if len(start) < 4 or start.count(0) != 2:
+        return None
+    return "utf-16-le" if start[1] == start[3] == 0 else "utf-16-be" if start[0] == start[2] == 0 else None
+
+
+def _declared_encoding(body: bytes) -> str | None:
+    found = _DECLARED_ENCODING.match(body)
+    label = found[1].decode("ascii") if found else ""
+    try:
+        return codecs.lookup(label).name if _ENCODINGS.match(label) else None
+    except LookupError:
+        return None
+
+
+def _as_windows_1252(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeDecodeError):
+        raise error
+    return error.object[error.start : error.end].decode("cp1252", errors="replace"), error.end
+
+
+codecs.register_error("footnote-windows-1252", _as_windows_1252)
+
+
+# XML
+
+
+def _parse_xml(text: str, notes: list[str]) -> Sitemap:
+    if not _ROOT.search(text, 0, _START_CHARS) and _HTML.search(text, 0, _START_CHARS):  # what sites answer that have none
+        title = _TITLE.search(text, 0, _START_CHARS)
+        called = f" (“{' '.join(title[1].split())}”)" if title and title[1].strip() else ""
+        raise _bad(f"it is an HTML page{called}")
+    text = _without_declarations(text)
+    collected, fault = _read_strictly(text)
+    if fault:
+        collected = _scanned(text)
+        if not collected.entries:
+            raise _bad(f"it is not well-formed XML ({fault}), and no address can be read from it")
+        notes.append(_malformed(fault))
+    if collected.root not in ROOTS:
+        if not collected.entries:
+            raise _bad(f"its root is <{collected.root}>, not <urlset>, <sitemapindex>, <rss> or <feed>")
+        notes.append(f"has the root <{collected.root}>, which is no sitemap's")
+    is_feed = collected.root in FEEDS
+    if not collected.entries and not collected.nameless and collected.elements > 1 and not is_feed:
+        raise _bad("it isn't empty, but holds none of the entries that sitemaps have (<url>, <sitemap>)")
+    if collected.is_truncated:
+        notes.append(_too_many(MAX_SITEMAP_ENTRIES))
+    if collected.nameless:
+        notes.append(f"has {collected.nameless} entries without an address")
+    if is_feed:
+        notes.append("is a feed, which lists only a site's newest pages")
+    urls = tuple(SitemapUrl(one.loc, _moment(one.lastmod)) for one in collected.entries if one.kind is EntryKind.PAGE)
+    children = tuple(SitemapUrl(one.loc, _moment(one.lastmod)) for one in collected.entries if one.kind is EntryKind.SITEMAP)
+    return Sitemap(urls, children, tuple(notes))
+
+
+def _read_strictly(text: str) -> tuple[Collected, str]:
+    """What a file lists, and where its first fault is; "" if it has none."""
+    collector = EntryCollector(max_entries=MAX_SITEMAP_ENTRIES)
     parser = etree.XMLParser(
+        target=collector,  # type: ignore[arg-type]  # the stubs want it to take bytes and comments as well
+        encoding="utf-8",
         resolve_entities=False,
         no_network=True,
         load_dtd=False,
         dtd_validation=False,
         huge_tree=False,
-        remove_comments=True,
-        remove_pis=True,
     )
     try:
-        root = etree.fromstring(body, parser)
-    except (etree.XMLSyntaxError, ValueError) as exc:
-        raise _bad(f"it is not well-formed XML ({exc})") from exc
-    if root.getroottree().docinfo.internalDTD is not None:  # hidden by an encoding
-        raise _bad("it has a DOCTYPE, which sitemaps don't need")
-    match etree.QName(root).localname:
-        case "urlset":
-            return Sitemap(urls=_entries(root, "url"))
-        case "sitemapindex":
-            return Sitemap(children=_entries(root, "sitemap"))
-        case other:
-            raise _bad(f"its root is <{other}>, not <urlset> or <sitemapindex>")
+        etree.fromstring(text.encode("utf-8", errors="replace"), parser)
+    except StopReading:
+        return collector.collected, "" if collector.collected.is_truncated else f"elements deeper than {MAX_DEPTH}"
+    except HasDoctype as exc:
+        raise _bad(_DECLARES) from exc
+    except etree.XMLSyntaxError as exc:
+        return collector.collected, f"line {exc.lineno or 1}"
+    return collector.collected, next((f"line {error.line}" for error in parser.error_log), "")  # an undeclared prefix
 
 
-def _refuse_doctype_text(body: bytes) -> None:
-    """Before parsing, so that no entity is ever declared. Dropping NULs finds the word in UTF-16 as well."""
-    if b"<!doctype" in body.replace(b"\0", b"").lower():
-        raise _bad("it has a DOCTYPE, which sitemaps don't need")
+def _scanned(text: str) -> Collected:
+    collector = EntryCollector(max_entries=MAX_SITEMAP_ENTRIES)
+    with suppress(StopReading):
+        scan(text, collector)
+        collector.close()
+    return collector.collected
 
 
-def _entries(root: etree._Element, name: str) -> tuple[SitemapUrl, ...]:
-    """The entries that have a location. Any namespace will do: sites misspell it, and extensions sit a level deeper."""
-    found = ((entry, _text(entry, "loc")) for entry in root.iterchildren(f"{{*}}{name}"))
-    return tuple(SitemapUrl(loc, _lastmod(entry)) for entry, loc in found if loc)
+def _without_declarations(text: str) -> str:
+    """The text without XML declaration and DOCTYPE, at their place as many line ends: it is no longer in the encoding that the
+    one names, and the other never reaches the parser, so that no entity is ever declared.
+
+    Raises: PermanentError, if the DOCTYPE declares anything itself.
+    """
+    declaration = _DECLARATION.match(text)
+    if declaration:
+        text = "\n" * declaration[0].count("\n") + text[declaration.end() :]
+    at = 0
+    while True:  # as XML's prolog: white space, comments, processing instructions
+        at = _skipped(text, at)
+        kind = next((kind for kind in _PROLOG_ENDS if text.startswith(kind, at)), None)
+        if kind is None:
+            break
+        end = text.find(_PROLOG_ENDS[kind], at + len(kind))
+        if end < 0:
+            return text
+        at = end + len(_PROLOG_ENDS[kind])
+    if text[at : at + 9].lower() != "<!doctype":
+        return text
+    doctype = _DOCTYPE.match(text, at)
+    if doctype is None:
+        raise _bad(_DECLARES)
+    return text[:at] + "\n" * doctype[0].count("\n") + text[doctype.end() :]
 
 
-def _text(entry: etree._Element, name: str) -> str:
-    return (entry.findtext(f"{{*}}{name}") or "").strip()
+def _skipped(text: str, at: int) -> int:
+    found = _SPACE.match(text, at)
+    return found.end() if found else at
 
 
-def _lastmod(entry: etree._Element) -> datetime | None:
-    try:
-        moment = datetime.fromisoformat(_text(entry, "lastmod"))
-    except ValueError:
-        return None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+def _moment(written: str) -> datetime | None:
+    """A date of W3C Datetime (sitemaps, Atom) or RFC 822 (RSS)."""
+    for parse in (datetime.fromisoformat, parsedate_to_datetime) if written else ():
+        try:
+            moment = parse(written)
+        except (ValueError, OverflowError, IndexError):
+            continue
+        return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return None
 
 
-def _parse_text(body: bytes) -> Sitemap:
-    try:
-        lines = [line.strip() for line in body.decode("utf-8").splitlines()]
-    except UnicodeDecodeError as exc:
-        raise _bad("it is neither XML nor UTF-8 text") from exc
-    locations = [line for line in lines if line]
-    if not locations or not all(line.lower().startswith(("http://", "https://")) for line in locations):
+# Text
+
+
+def _begins_with_url(text: str) -> bool:
+    lines = (line.strip() for line in text[:_START_CHARS].splitlines())
+    return bool(_URL_LINE.match(next((line for line in lines if line and not line.startswith("#")), "")))
+
+
+def _parse_text(text: str, notes: list[str]) -> Sitemap:
+    """One address a line. Lines that begin with "#" are comments; others that hold none are left out, if they are few."""
+    whole = text.splitlines()[: -1 if _TOO_LARGE in notes else None]  # the last of a file that was cut isn't
+    lines = [line for line in map(str.strip, whole) if line and not line.startswith("#")]
+    locations = [line.partition("\t")[0].rstrip() for line in lines if _URL_LINE.match(line)]
+    others = len(lines) - len(locations)
+    if others >= len(locations) or _NOT_TEXT.search(text[:_START_CHARS]):
         raise _bad("it is neither XML nor a list of URLs")
-    return Sitemap(urls=tuple(SitemapUrl(loc) for loc in locations))
+    if others:
+        notes.append(f"has {others} lines that are no addresses, which were left out")
+    if len(locations) > MAX_SITEMAP_ENTRIES:
+        notes.append(_too_many(MAX_SITEMAP_ENTRIES))
+    return Sitemap(urls=tuple(SitemapUrl(loc) for loc in locations[:MAX_SITEMAP_ENTRIES]), notes=tuple(notes))
+
+
+def _malformed(where: str) -> str:
+    return f"isn't well-formed ({where}); what could be read of it was taken"
+
+
+def _too_many(limit: int) -> str:
+    return f"lists more than {limit} entries, the protocol's limit; the first {limit} were taken"
 
 
 def _bad(why: str) -> PermanentError:

@@ -69,10 +69,36 @@ async def test_gzip_in_gzip_and_newest_first(site: ScriptedSite, reader: Sitemap
     assert listed.pages == (site.url("/new"), site.url("/old"), site.url("/undated"))
 
 
+async def test_relative_addresses_are_read_against_the_sitemaps_own(site: ScriptedSite, reader: SitemapReader) -> None:
+    entries = "".join(f"<url><loc>{loc}</loc></url>" for loc in ("/a", "b", f"//{site.authority}/c", "\n ../d\n", "\\e"))
+    site.script("/moved.xml", redirect("/maps/s.xml"))
+    site.script("/maps/s.xml", page(f"<urlset>{entries}</urlset>".encode(), content_type="text/xml"))
+    listed = await reader.read(site.url("/moved.xml"))
+    assert listed == Listed(pages=tuple(map(site.url, ("/a", "/maps/b", "/c", "/d", "/e"))))
+
+
+async def test_what_is_incomplete_is_noted(site: ScriptedSite, reader: SitemapReader) -> None:
+    entry = f"<url><loc>{site.url('/a')}</loc></url>"
+    site.script("/s.xml", page(f"<urlset>\n{entry}<url><loc>{site.url('/c')}".encode(), content_type="text/html"))
+    note = "isn't well-formed (line 2); what could be read of it was taken"
+    assert await reader.read(site.url("/s.xml")) == Listed(pages=(site.url("/a"),), notes=(note,))
+
+
+async def test_of_a_sitemap_beyond_the_size_limit_the_beginning_is_taken(
+    site: ScriptedSite, reader: SitemapReader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in ("ingest.sitemap_walk", "ingest.extract.sitemap"):
+        monkeypatch.setattr(f"{module}.MAX_SITEMAP_BYTES", 1_000)
+    entry = f"<url><loc>{site.url('/a')}</loc></url>"
+    site.script("/s.xml", page(f"<urlset>{entry * 100}</urlset>".encode(), content_type="text/xml"))
+    listed = await reader.read(site.url("/s.xml"))
+    assert (listed.pages, len(listed.notes)) == ((site.url("/a"),), 2)
+
+
 async def test_a_sites_robots_txt_stands_for_the_sitemaps_it_announces(site: ScriptedSite, reader: SitemapReader) -> None:
-    text = f"Sitemap: {site.url('/1.xml')}\nSitemap: http://elsewhere.example/2.xml\nSitemap: not a url"
+    text = f"Sitemap: {site.url('/1.xml')}\nSitemap: http://elsewhere.example/2.xml\nSitemap: not a url\nSitemap: /3.xml"
     site.script("/robots.txt", page(text.encode(), content_type="text/plain"))
-    announced = (site.url("/1.xml"), "http://elsewhere.example/2.xml")
+    announced = (site.url("/1.xml"), "http://elsewhere.example/2.xml", site.url("/3.xml"))
     assert await reader.read(site.url("/robots.txt")) == Listed(sitemaps=announced)
 
 
@@ -109,7 +135,14 @@ async def test_failures(site: ScriptedSite, reader: SitemapReader, reply: object
         ("http://h/map.XML", "http://h/map.XML"),
         ("http://h/map.xml.gz?x", "http://h/map.xml.gz?x"),
         ("http://h/list.txt", "http://h/list.txt"),
+        ("http://h/feed/", "http://h/feed/"),
+        ("http://h/blog/atom", "http://h/blog/atom"),
+        ("http://h/news.rss", "http://h/news.rss"),
+        ("http://h/sitemap.php?page=1", "http://h/sitemap.php?page=1"),
+        ("http://h/sitemap_index", "http://h/sitemap_index"),
+        ("http://h/?feed=rss2", "http://h/?feed=rss2"),
         ("http://h:81/docs/", "http://h:81/robots.txt"),
+        ("http://h:81/docs/feedback?x=feedback", "http://h:81/robots.txt"),
     ],
 )
 def test_where_a_job_begins(url: str, address: str) -> None:

@@ -178,6 +178,40 @@ async def test_a_job_that_goes_less_deep_judges_nothing_below_it(ingest: Ingest,
     assert await ingest.pages() == ["/", "/a", "/deep"]
 
 
+@pytest.mark.parametrize(
+    ("broken", "note"),
+    [
+        ("<urlset><url><loc>{0}/a</loc></url>\n<url><loc>{0}/q?b&c</loc></url></urlset>", "isn't well-formed (line 2)"),
+        ("<urlset><url><loc>{0}/a</loc></url><url><loc>{0}/b", "isn't well-formed (line 1)"),
+        ("<rss><channel><item><link>{0}/a</link></item></channel></rss>", "is a feed"),
+        ("{0}/a\n{0}/a\nand /b", "has 1 lines that are no addresses"),
+    ],
+)
+async def test_nothing_goes_when_a_sitemap_was_read_in_part(ingest: Ingest, site: ScriptedSite, broken: str, note: str) -> None:
+    script(site, {"/a": [], "/b": [], "/q?b&c": []})
+    site.script("/sitemap.xml", sitemap(site.url("/a"), site.url("/b")), page(broken.format(site.url("")).encode()))
+    await ingest.run("/sitemap.xml", mode=IngestMode.SITEMAP)
+    ended = await ingest.run("/sitemap.xml", mode=IngestMode.SITEMAP)
+    assert ended.state is JobState.SUCCEEDED
+    assert ended.outcomes["/a"] == UNCHANGED
+    assert {"/a", "/b"} <= set(await ingest.pages())
+    assert note in ended.notes[0]
+    assert "not removed" in ended.notes[0]
+    assert note in ended.rows["/sitemap.xml"].message
+
+
+async def test_many_faulty_sitemaps_leave_few_notes(ingest: Ingest, site: ScriptedSite, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(vanished, "MAX_NOTES", 2)
+    script(site, {"/a": [], "/b": []})
+    parts = [f"/{n}.xml" for n in range(4)]
+    site.script("/sitemap.xml", sitemap_index(*map(site.url, parts)))
+    for part in parts:
+        site.script(part, page(f"<urlset><url><loc>{site.url('/a')}</loc></url>".encode()))
+    ended = await ingest.run("/sitemap.xml", mode=IngestMode.SITEMAP)
+    assert [site.url("/0.xml") in ended.notes[0], site.url("/1.xml") in ended.notes[1]] == [True, True]
+    assert len(ended.notes) == 2
+
+
 async def test_nothing_goes_when_a_sitemap_could_not_be_read(ingest: Ingest, site: ScriptedSite) -> None:
     script(site, {"/a": [], "/b": []})
     site.script("/sitemap.xml", sitemap_index(site.url("/1.xml"), site.url("/2.xml")))
