@@ -10,6 +10,7 @@ import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 
 from protego import Protego
 
@@ -25,6 +26,9 @@ UNREACHABLE_CACHE_MAX_S = 600.0  # however long the site asks for
 
 _MAX_ORIGINS = 10_000
 _PRODUCT_TOKEN = re.compile(r"[A-Za-z_-]+")  # section 2.2.1
+# In the forms that protego takes, among them those without a colon.
+_USER_AGENT_LINE = re.compile(r"^([ \t]*user[- ]?agent[ \t]*[: \t][ \t]*+)(.*)", re.IGNORECASE | re.MULTILINE)
+_EVERYBODY = re.compile(r"\*(?=[\s#]|$)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +119,7 @@ class Robots:
             if isinstance(exc, ForbiddenAddress) or exc.reason == "no_such_host":
                 raise
             return None, UNREACHABLE_CACHE_S
-        return await asyncio.to_thread(_parse, response.body), CACHE_S
+        return await asyncio.to_thread(_parse, response.body, self._product), CACHE_S
 
     def _forget_stale(self) -> None:
         now_s = self._clock()
@@ -134,7 +138,21 @@ def product_token(user_agent: str) -> str:
     return found[0] if found else user_agent
 
 
-def _parse(body: bytes) -> Protego:
+def _parse(body: bytes, product: str) -> Protego:
     if len(body) >= MAX_ROBOTS_BYTES:
-        body = body[: body.rfind(b"\n") + 1]  # half a line could forbid, or allow, more than the whole one
-    return Protego.parse(body.decode("utf-8-sig", errors="replace"))
+        # Half a line could forbid, or allow, more than the whole one.
+        body = body[: max(body.rfind(b"\n"), body.rfind(b"\r")) + 1]
+    # Without its NULs, ASCII in UTF-16 is UTF-8 but for the byte order mark.
+    text = body.replace(b"\0", b"").decode("utf-8", errors="replace").lstrip("\ufeff\ufffd")
+    return Protego.parse(_USER_AGENT_LINE.sub(partial(_addressed, product=product), text.replace("\r", "\n")))
+
+
+def _addressed(line: re.Match[str], *, product: str) -> str:
+    """A ``User-agent`` line, spelled so that protego takes it as Google's reference parser does (RFC 9309, section 2.2.1): it
+    names what stands before the first character that no product token holds, so "FootnoteBot/1.0 (self-hosted)" is FootnoteBot;
+    and "* (all)" is "*". A line that names neither stays as it is."""
+    field, value = line.groups()
+    token = _PRODUCT_TOKEN.match(value)
+    if token and token[0].lower() == product.lower():
+        return f"{field}{product}"
+    return f"{field}*" if _EVERYBODY.match(value) else line[0]

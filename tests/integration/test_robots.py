@@ -72,6 +72,63 @@ async def test_rules_for_us_and_for_others(site: ScriptedSite, robots: Robots) -
     assert not DISALLOWED.is_transient
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        "User-agent: FootnoteBot/1.0",
+        "User-agent: footnotebot/0.1 (self-hosted)",
+        "User-Agent: FOOTNOTEBOT/*",
+        "user-agent:FootnoteBot*",
+        "User-agent: FootnoteBot # that's the one",
+        "User-agent: FootnoteBot, OtherBot",
+        "User-agent: FootnoteBot;q=1",
+        "  Useragent :\tFootnoteBot/2",
+        "user agent FootnoteBot/2",
+        "User-agent: OtherBot/1.0\nUser-agent: FootnoteBot/1.0",
+    ],
+)
+async def test_a_group_is_ours_whatever_stands_after_our_name(site: ScriptedSite, robots: Robots, line: str) -> None:
+    site.script("/robots.txt", text(f"{line}\nDisallow: /private/\n\nUser-agent: *\nDisallow:\n"))
+    assert await robots.allowed(site.url("/private/x")) == DISALLOWED
+    assert await robots.allowed(site.url("/open")) == ALLOWED
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "User-agent: FootnoteBot-Images/1.0",
+        "User-agent: MyFootnoteBot",
+        "User-agent: OtherBot, FootnoteBot",
+        "User-agent: Footnote Reader",
+        "User-agent: /FootnoteBot",
+        "User-agent:",
+    ],
+)
+async def test_a_group_of_another_name_is_not_ours(site: ScriptedSite, robots: Robots, line: str) -> None:
+    site.script("/robots.txt", text(f"{line}\nDisallow: /x\n\nUser-agent: *\nDisallow: /y\n"))
+    assert await robots.allowed(site.url("/x")) == ALLOWED
+    assert await robots.allowed(site.url("/y")) == DISALLOWED
+
+
+@pytest.mark.parametrize("value", ["*", "* (all robots)", "*# all", "*\t"])
+async def test_everybody(site: ScriptedSite, robots: Robots, value: str) -> None:
+    site.script("/robots.txt", text(f"User-agent: {value}\nDisallow: /x"))
+    assert await robots.allowed(site.url("/x")) == DISALLOWED
+
+
+async def test_groups_of_one_name_are_one_group_and_other_lines_stay(site: ScriptedSite, robots: Robots) -> None:
+    site.script(
+        "/robots.txt",
+        text(
+            "User-agent: FootnoteBot/1.0\nDisallow: /a\nDisallow: /user-agent: b/1.0\n\n"
+            "User-agent: FootnoteBot/2.0\nDisallow: /c\nSitemap: http://h/User-agent: FootnoteBot/1.xml"
+        ),
+    )
+    for path in ("/a", "/user-agent:%20b/1.0", "/c"):
+        assert await robots.allowed(site.url(path)) == DISALLOWED
+    assert await robots.sitemaps(site.url()) == ["http://h/User-agent: FootnoteBot/1.xml"]
+
+
 @pytest.mark.parametrize("code", [400, 401, 403, 404, 410])
 async def test_no_robots_txt_means_all_is_allowed(site: ScriptedSite, robots: Robots, code: int) -> None:
     site.script("/robots.txt", status(code))
@@ -167,7 +224,20 @@ async def test_only_the_first_500_kib_are_read_and_no_half_line(site: ScriptedSi
     assert await robots.allowed(site.url("/halfway")) == ALLOWED
 
 
-@pytest.mark.parametrize("content", [b"\xef\xbb\xbfUser-agent: *\nDisallow: /x", b"\xff\xfe\nUser-agent: *\rDisallow: /x"])
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"\xef\xbb\xbfUser-agent: *\nDisallow: /x",
+        b"\xff\xfe\nUser-agent: *\rDisallow: /x",
+        b"\r\rUser-agent: FootnoteBot/1.0\rDisallow: /x\r\rUser-agent: *\rDisallow:\r",
+        b"User-agent: *\0\nDisallow: /x\0\n",
+        "User-agent: FootnoteBot/1.0\r\nDisallow: /x\r\n".encode("utf-16"),
+        "User-agent: *\nDisallow: /x\n".encode("utf-16-be"),
+        b"User-agent: *\nDisallow: /x\n" + b"Disallow: /" + b"z" * 100_000 + b"\n",
+        b"User-agent: " + b" " * 200_000 + b"FootnoteBot/1\nDisallow: /x\n",
+    ],
+    ids=range(8),
+)
 async def test_odd_bytes(site: ScriptedSite, robots: Robots, content: bytes) -> None:
     site.script("/robots.txt", text(content))
     assert await robots.allowed(site.url("/x")) == DISALLOWED
