@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime
-from urllib.parse import urldefrag, urljoin, urlsplit
 
+import ada_url
 import py3langid
 from lxml.html import HtmlElement
 
@@ -22,6 +22,8 @@ _MIN_DETECTION_CHARS = 20
 _TITLE_SEPARATOR = re.compile(r"\s+[|·•»–—-]\s+|\s*::\s*")
 _LANGUAGE_TAG = re.compile(r"^([a-z]{2,3})(?:[-_]|$)", re.IGNORECASE)
 _LETTER_RUN = re.compile(r"[^\W\d_]{2,}")
+_LEADING = {"a": "href", "area": "href", "frame": "src", "iframe": "src", "link": "href"}  # elements that lead on to a page
+_SEQUENCE = frozenset(("next", "prev", "previous"))  # what <link rel=…> says of the pages before and after
 _REFRESH = re.compile(
     r"""\s*(?:(?P<delay_s>\d+)[\d.]*|\.[\d.]*)\s*[;,\s]\s*(?:url\s*=\s*)?(?P<quote>["']?)(?P<url>.*)""", re.IGNORECASE | re.DOTALL
 )
@@ -93,11 +95,13 @@ def canonical_of(root: HtmlElement, base_url: str) -> str | None:
 
 
 def links_of(root: HtmlElement, base_url: str) -> tuple[str, ...]:
-    """Absolute http(s) links in document order, without fragments, repeats, and those marked ``rel=nofollow``."""
+    """Absolute http(s) links in document order, without fragments, repeats, and those marked ``rel=nofollow``: anchors, image
+    maps, frames, and the pages that ``<link>`` calls the next and the one before."""
     links: dict[str, None] = {}
-    for anchor in root.iter("a", "area"):
-        href = anchor.get("href")
-        if not href or "nofollow" in anchor.get("rel", "").lower().split():
+    for element in root.iter(*_LEADING):
+        href = element.get(_LEADING[element.tag])
+        rel = element.get("rel", "").lower().split()
+        if not href or "nofollow" in rel or (element.tag == "link" and _SEQUENCE.isdisjoint(rel)):
             continue
         if link := _absolute(base_url, href):
             links[link] = None
@@ -114,32 +118,40 @@ def robots_directives(root: HtmlElement, bot_name: str) -> frozenset[str]:
 
 
 def refresh_of(root: HtmlElement, base_url: str, url: str) -> str | None:
-    """Where ``<meta http-equiv=refresh>`` leads: an absolute http(s) address other than the page's own.
+    """Where ``<meta http-equiv=refresh>`` leads, as :func:`refresh_target` reads it.
 
-    Read as browsers do (HTML, "shared declarative refresh steps"). What stands in ``<noscript>`` is for another reader.
+    What stands in ``<noscript>`` is for another reader.
     """
     for meta in root.iter("meta"):
         if meta.get("http-equiv", "").strip().lower() != "refresh" or next(meta.iterancestors("noscript"), None) is not None:
             continue
-        found = _REFRESH.fullmatch(meta.get("content", "")[: 2 * MAX_URL_CHARS])
-        if not found or int(found["delay_s"][:9] or 0) > MAX_REFRESH_DELAY_S:
-            continue
-        target = found["url"].split(found["quote"])[0] if found["quote"] else found["url"]
-        link = _absolute(base_url, target) if target.strip() else None
-        if link and link != urldefrag(url).url:
+        if link := refresh_target(meta.get("content", ""), base_url, url):
             return link
     return None
 
 
+def refresh_target(value: str, base_url: str, url: str) -> str | None:
+    """Where a ``Refresh`` header or its ``<meta>`` leads: an absolute http(s) address other than the page's own.
+
+    Read as browsers do (HTML, "shared declarative refresh steps").
+    """
+    found = _REFRESH.fullmatch(value[: 2 * MAX_URL_CHARS])
+    if not found or int(found["delay_s"][:9] or 0) > MAX_REFRESH_DELAY_S:
+        return None
+    target = found["url"].split(found["quote"])[0] if found["quote"] else found["url"]
+    link = _absolute(base_url, target) if target.strip() else None
+    return link if link != _absolute(url, "") else None
+
+
 def _absolute(base_url: str, href: str) -> str | None:
+    """Read as browsers do (WHATWG URL Standard): white space around it and line ends in it don't count, "\\" is "/"."""
     if len(href) > MAX_URL_CHARS:
         return None
     try:
-        link = urldefrag(urljoin(base_url, re.sub(r"[\t\n\r]", "", href.strip()))).url
-        parts = urlsplit(link)
-    except ValueError:  # such as an unclosed IPv6 bracket
+        link = ada_url.join_url(base_url, href).partition("#")[0]
+    except ValueError:  # such as an unclosed IPv6 bracket, or a relative link on a page whose own address is none
         return None
-    return link if parts.scheme in ("http", "https") and parts.netloc else None
+    return link if link.startswith(("http://", "https://")) else None
 
 
 def _meta(root: HtmlElement, name: str) -> str:
