@@ -31,7 +31,7 @@ from ingest.sitemap_walk import Listed
 from ingest.traps import REASONS, Traps
 from ingest.vanished import GONE
 from ingest.verdicts import Read, SameAs, WaitsFor, judge
-from ingest.visit import Changed, Elsewhere, NotIndexed, Outcome, Unchanged
+from ingest.visit import FRAMESET, Changed, Elsewhere, NotIndexed, Outcome, Unchanged
 
 log = logging.getLogger(__name__)
 
@@ -174,7 +174,10 @@ class Recorder:
                     await sheet.take_out(live, vanished=True)
                     live = None
                 sheet.end(entry, UrlState.SKIPPED, outcome.reason, outcome.message, facts=outcome.facts, live=live)
-                sheet.follow(entry, outcome.links)
+                if outcome.reason == FRAMESET:
+                    sheet.follow_frames(entry, outcome.links)
+                else:
+                    sheet.follow(entry, outcome.links)
             case TransientError() as error if entry.attempts + 1 < self._settings.max_attempts:
                 wait_s = min(max(error.retry_after_s or 0.0, self._backoff_s(entry.attempts)), RETRY_MAX_S)
                 facts = facts_of(error)

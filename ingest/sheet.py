@@ -19,7 +19,7 @@ from ingest.frontier import NO_FACTS, Ending, Facts, FrontierUrl
 from ingest.job import Job
 from ingest.sitemap_walk import MAX_SITEMAP_DEPTH, MAX_SITEMAPS, Listed
 from ingest.traps import REASONS, Traps
-from ingest.urls import normalise
+from ingest.urls import normalise, same_site
 from ingest.vanished import GONE, add_note, note_source
 from ingest.verdicts import SameAs
 from ingest.visit import Elsewhere, Unchanged
@@ -27,6 +27,7 @@ from ingest.visit import Elsewhere, Unchanged
 log = logging.getLogger(__name__)
 
 LIMITING = frozenset(("query_variants", "date_variants", "host_budget"))  # reasons to refuse what another job may have taken
+MAX_FRAME_DEPTH = 3  # frames within frames
 TRAPPED_SHOWN = 20  # links refused for one reason that a job's log names
 
 _generations = cast(Table, GenerationRow.__table__)
@@ -102,6 +103,17 @@ class Sheet:
         if self._job.spec.mode is IngestMode.CRAWL and entry.kind is UrlKind.PAGE:
             for url in self._job.links_to_follow(links, entry.depth + 1):
                 self._found.setdefault(url, entry.depth + 1)
+
+    def follow_frames(self, entry: FrontierUrl, frames: Sequence[str]) -> None:
+        """Visit the frames of a page: where a job follows no links, too, as they are parts of a page that was given or listed."""
+        mode = self._job.spec.mode
+        if mode is IngestMode.CRAWL:
+            self.follow(entry, frames)
+            return
+        depth = entry.depth + (mode is IngestMode.PAGE)
+        if depth <= MAX_FRAME_DEPTH:
+            own = (url for url in self._job.links_to_follow(frames, depth) if same_site(url, entry.url))
+            self._found.update(dict.fromkeys(own, depth))
 
     async def follow_sitemap(self, entry: FrontierUrl, listed: Listed) -> None:
         pages = [page for page in listed.pages if self._job.admits(page, 0)]

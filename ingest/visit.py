@@ -17,15 +17,17 @@ from corpus.spans import span
 from ingest.directives import in_headers as directives_in_headers
 from ingest.duplicates import simhash
 from ingest.extract.document import ExtractedPage
+from ingest.extract.html.refusals import Refusal, is_sign_in_address
 from ingest.extract.media_types import ACCEPT
 from ingest.fetch import Fetcher, Response
 from ingest.frontier import NO_FACTS, Facts
+from ingest.pointers import canonical_named, refresh_from
 from ingest.robots import Robots, product_token, unreachable
 from ingest.urls import normalise, same_site, split_url
 
 MAX_REFRESHES = 3
-MAX_REFRESH_WORDS = 30  # "You are being redirected. If nothing happens, click here": no text of its own
 
+FRAMESET = "frameset"  # the reason of a page whose frames are read instead
 HTML_TYPES = ("text/html", "application/xhtml+xml", None)
 
 
@@ -71,7 +73,8 @@ class Elsewhere:
 
 @dataclass(frozen=True, slots=True)
 class NotIndexed:
-    """The site doesn't want the page indexed (robots.txt, noindex). ``remove``: nor what is stored of it."""
+    """The page is not to be indexed: the site doesn't want it (robots.txt, noindex), or it is none (frames, a sign-in form).
+    ``remove``: nor is what is stored of it."""
 
     reason: str
     message: str
@@ -81,7 +84,11 @@ class NotIndexed:
 
 
 class _NotAdmitted(PermanentError):
-    """A redirect that this job may not follow."""
+    """A redirect that this job may not follow, to ``target``."""
+
+    def __init__(self, message: str, *, target: str) -> None:
+        super().__init__(message)
+        self.target = target
 
 
 Outcome = Changed | Unchanged | Elsewhere | NotIndexed
@@ -149,30 +156,34 @@ class Visitor:
                 return Unchanged(known.generation, datetime.now(UTC), known.etag, known.last_modified, None, facts)
             response, extracted = await self._refreshed(response, url, admit)
         except _NotAdmitted as exc:
+            if is_sign_in_address(exc.target):  # no reason to remove what is stored: the site may ask for it only now
+                raise _login_required(f"{exc.message} By its address that is a sign-in form.") from exc
             return NotIndexed("redirected", exc.message, remove=True)
+        if refused := self._refused(response, extracted, url):
+            return refused
         if extracted is None or response.final_url != url:
             return Elsewhere(response.final_url, _facts(response))
         outcome = await self._read(response, extracted, collection_id=collection_id, job_id=job_id, known=known)
-        if isinstance(outcome, Changed) and extracted.canonical:
-            canonical = await self._canonical(extracted.canonical, url, may_move_to)
-            return replace(outcome, canonical=canonical)
+        if isinstance(outcome, Changed) and (named := canonical_named(response, extracted)):
+            return replace(outcome, canonical=await self._canonical(named, url, may_move_to))
         return outcome
 
     async def _refreshed(
         self, response: Response, url: str, admit: Callable[[str], Awaitable[None]]
     ) -> tuple[Response, ExtractedPage | None]:
-        """Where a chain of pages ends that hold little but a ``<meta http-equiv=refresh>``, which is a redirect written in
-        HTML: each step passes the same checks. The page is None where it is at another URL and can't be read: its own visit
-        will say why."""
+        """Where a chain of pages ends that hold little but a ``Refresh``, in a header or in ``<meta http-equiv>``, which is a
+        redirect for browsers: each step passes the same checks. The page is None where it is at another URL and can't be read:
+        its own visit will say why."""
         for _ in range(MAX_REFRESHES + 1):
+            extracted, failure = None, None
             try:
                 extracted = await self._extract(response)
-            except PermanentError:
-                if response.final_url == url:
-                    raise
-                return response, None
-            target = _refresh_target(extracted, response.final_url)
+            except PermanentError as exc:
+                failure = exc
+            target = refresh_from(response, extracted) if failure is None or failure.reason == "no_text" else None
             if target is None:
+                if failure is not None and response.final_url == url:
+                    raise failure
                 return response, extracted
             await admit(target)
             response = await self._fetcher.fetch(target, accept=ACCEPT, admit=admit)
@@ -232,7 +243,11 @@ class Visitor:
         try:
             response, extracted = await self._refreshed(await self._fetcher.fetch(url, accept=ACCEPT, admit=admit), url, admit)
         except _NotAdmitted as exc:
+            if is_sign_in_address(exc.target):
+                raise _login_required(f"{exc.message} By its address that is a sign-in form.") from exc
             return NotIndexed("redirected", exc.message)
+        if refused := self._refused(response, extracted, url):
+            return refused
         if extracted is None or response.final_url != url:
             return Elsewhere(response.final_url)
         read = await self._read(response, extracted, collection_id=0, job_id="", known=None)
@@ -247,21 +262,47 @@ class Visitor:
     async def _admit(self, target: str, may_move_to: Callable[[str], bool]) -> None:
         """Asked before a redirect is followed: scope and robots.txt hold for its target as for any URL."""
         if not may_move_to(target):
-            raise _NotAdmitted(f"It redirects to {target}, which is out of scope.")
+            raise _NotAdmitted(f"It redirects to {target}, which is out of scope.", target=target)
         verdict = await self._robots.allowed(target)
         if verdict.is_transient:
             raise unreachable(target, verdict)
         if not verdict.allowed:
-            raise _NotAdmitted(f"It redirects to {target}, which robots.txt forbids.")
+            raise _NotAdmitted(f"It redirects to {target}, which robots.txt forbids.", target=target)
+
+    def _refused(self, response: Response, extracted: ExtractedPage | None, url: str) -> NotIndexed | None:
+        """What a page that answered 200 and means no makes of the URL; None of any other page. What is stored stays: a session
+        may have expired, or a server may be in trouble.
+
+        Raises: PermanentError: reason ``login_required`` or ``soft_404``.
+        """
+        if extracted is None or extracted.refusal is None:
+            return None
+        is_here, facts = response.final_url == url, _facts(response)
+        if extracted.refusal is Refusal.SOFT_404:
+            if is_here and self._is_noindex(response, extracted):
+                return None
+            where = "It" if is_here else f"It leads to {response.final_url}, which"
+            message = f"{where} says that there is no such page (“{extracted.page.title}”), though not by its status."
+            raise PermanentError(message, reason=Refusal.SOFT_404, **asdict(facts))
+        if not is_here:
+            raise _login_required(f"It leads to a sign-in form, {response.final_url}.", facts)
+        if not is_sign_in_address(url):
+            raise _login_required("It shows a sign-in form in the place of a page.", facts)
+        return NotIndexed(
+            "sign_in_form", "It is a sign-in form, which is no page to index.", self._links(response, extracted), facts=facts
+        )
 
     async def _read(
         self, response: Response, extracted: ExtractedPage, *, collection_id: int, job_id: str, known: KnownPage | None
     ) -> Outcome:
         fetched_at, facts, headers = datetime.now(UTC), _facts(response), response.headers
-        directives = self._directives(response)
-        links = () if extracted.nofollow or "nofollow" in directives else extracted.links
-        if extracted.noindex or "noindex" in directives:
+        links = self._links(response, extracted)
+        if self._is_noindex(response, extracted):
             return _noindex(links, facts)
+        if extracted.is_frameset and not extracted.page.blocks:
+            return NotIndexed(
+                FRAMESET, "It is a frameset: its text is in its frames, which are read instead.", links, remove=True, facts=facts
+            )
         if not extracted.page.blocks:  # nothing but a refresh that isn't followed
             raise PermanentError(f"The page holds no text and leads to {extracted.refresh}.", reason="no_text", **asdict(facts))
         etag, last_modified = headers.get("etag"), headers.get("last-modified")
@@ -284,6 +325,12 @@ class Visitor:
         )
         return Changed(page, facts=facts)
 
+    def _is_noindex(self, response: Response, extracted: ExtractedPage) -> bool:
+        return extracted.noindex or "noindex" in self._directives(response)
+
+    def _links(self, response: Response, extracted: ExtractedPage) -> tuple[str, ...]:
+        return () if extracted.nofollow or "nofollow" in self._directives(response) else extracted.links
+
     def _directives(self, response: Response) -> frozenset[str]:
         values = response.headers.get_list("x-robots-tag")
         return directives_in_headers(values, product=self._product, now=datetime.now(UTC))
@@ -301,16 +348,6 @@ def _facts(response: Response) -> Facts:
     return Facts(http_status=response.status, size_bytes=size_bytes, elapsed_ms=round(response.elapsed_s * 1000))
 
 
-def _refresh_target(extracted: ExtractedPage, url: str) -> str | None:
-    """Where a page sends its reader at once, having nothing to show.
-
-    Raises: PermanentError, if that is no URL, or a step down from https.
-    """
-    if not extracted.refresh or len(extracted.page.text.split()) > MAX_REFRESH_WORDS:
-        return None
-    target = normalise(extracted.refresh)
-    if target == url:
-        return None
-    if url.startswith("https:") and target.startswith("http:"):
-        raise PermanentError(f"{url} refreshes to plain http, which is not followed from https.", reason="https_downgrade")
-    return target
+def _login_required(message: str, facts: Facts = NO_FACTS) -> PermanentError:
+    remedy = "Footnote doesn't sign in: publish the page where that isn't needed, or leave it out."
+    return PermanentError(f"{message} {remedy}", reason=Refusal.LOGIN_REQUIRED, **asdict(facts))

@@ -65,7 +65,7 @@ def extract(
             from ingest.extract.pdf.reader import read_pdf
 
             extracted = read_pdf(body)
-    if not extracted.page.blocks and not extracted.noindex and not extracted.refresh:
+    if extracted.is_empty:
         raise PermanentError(
             "The page holds no text. If a browser shows some, the page is made by scripts, which are not run.", reason="no_text"
         )

@@ -285,6 +285,57 @@ class TestHead:
         )
         assert extracted.links == ("http://site.test/b/one", "http://other.test/p?q=1&r=2")
 
+    @pytest.mark.parametrize(
+        ("markup", "links"),
+        [
+            ("<a href='\\docs\\a.html'>", ["docs/a.html"]),
+            ("<a href='..\\b.html'>", ["b.html"]),
+            ("<a href='\n  sub\\c.html\t'>", ["docs/sub/c.html"]),
+            ("<a href='a\nb\tc\r.html'>", ["docs/abc.html"]),
+            ("<a href='my page.html'>", ["docs/my%20page.html"]),
+            ("<a href='HTTP://SITE.test/D'>", ["D"]),
+            ("<a href='http:e.html'>", ["docs/e.html"]),
+            ("<a href='?q=1#f'>", ["docs/page.html?q=1"]),
+            ("<a href='caf\u00e9'>", ["docs/caf%C3%A9"]),
+            (
+                "<a href='data:text/html,x'><a href=' javascript:x'><a href='tel:1'><a href='ftp://site.test/'><a href='blob:x'>",
+                [],
+            ),
+            ("<img usemap=#m><map name=m><area href=here><area nohref></map>", ["docs/here"]),
+            ("<iframe src=/embedded></iframe><iframe src=about:blank></iframe><iframe></iframe>", ["embedded"]),
+            ("<link rel=next href=2><link rel='Prev ' href=0><link rel=previous href=1>", ["docs/2", "docs/0", "docs/1"]),
+            ("<link rel=stylesheet href=s.css><link rel=alternate href=/de><link rel='next nofollow' href=3>", []),
+            ("<noscript><a href=plain>x</a></noscript>", ["docs/plain"]),
+            ("<div><template shadowrootmode=open><a href=shadow>x</a></template></div>", ["docs/shadow"]),
+            ("<template><a href=never>x</a></template>", []),
+            ("<base href='\\other\\'><a href=a>", ["other/a"]),
+            ("<base target=_top><base href='/first/'><base href='/second/'><a href=a>", ["first/a"]),
+            ("<base href='javascript:x'><a href=a>", ["docs/a"]),
+            ("<base href='http://['><a href=a>", ["docs/a"]),
+        ],
+    )
+    def test_links_are_read_as_browsers_read_them(self, markup: str, links: list[str]) -> None:
+        assert read(f"{markup}<p>Some text.</p>").links == tuple(f"http://site.test/{link}" for link in links)
+
+    def test_a_frameset_leads_on_to_its_frames(self) -> None:
+        frames = "<frameset cols='20%,80%'><frame src='toc.html'><frameset><frame src='\\main.html'></frameset>"
+        notice = "<noframes>Your browser has no frames. <a href=old>Go on</a></noframes></frameset>"
+        extracted = read(f"<html><head><title>Old manual</title></head>{frames}{notice}</html>")
+        assert extracted.is_frameset
+        assert extracted.links == ("http://site.test/docs/toc.html", "http://site.test/main.html")
+        assert (extracted.page.title, extracted.page.text) == ("Old manual", "")
+
+    def test_what_a_frameset_says_without_frames_counts_if_it_is_more_than_a_notice(self) -> None:
+        extracted = read(f"<frameset><frame src=a><noframes><body>{FILLER}<a href=b>b</a></body></noframes></frameset>")
+        assert extracted.is_frameset
+        assert FILLER_TEXT in extracted.page.text
+        assert set(extracted.links) == {"http://site.test/docs/a", "http://site.test/docs/b"}
+
+    def test_an_ordinary_page_is_no_frameset(self) -> None:
+        extracted = read("<p>Text of its own.</p><iframe src=a></iframe><frameset><frame src=b></frameset>")
+        assert not extracted.is_frameset
+        assert extracted.links == ("http://site.test/docs/a",)
+
     def test_canonical_and_robots(self) -> None:
         head = "<link rel=canonical href='/c#f'><meta name=robots content='NOINDEX'><meta name=FootnoteBot content='nofollow, x'>"
         extracted = read(f"<head>{head}</head><p>text</p>")

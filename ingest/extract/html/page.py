@@ -14,7 +14,9 @@ from ingest.extract.dates import dates_of
 from ingest.extract.extracted import NO_SELECTORS, ExtractedPage, new_builder, text_notes
 from ingest.extract.html import head as page_head
 from ingest.extract.html.blocks import MAX_STRUCTURE_DEPTH, BlockWriter
+from ingest.extract.html.frames import is_frameset
 from ingest.extract.html.main_content import MainContent, isolate_main_content, whole_document
+from ingest.extract.html.refusals import refusal_of, sign_in_form_of
 from ingest.extract.html.tree import Document, parse_tree
 from ingest.extract.html.words import words_of
 
@@ -41,16 +43,21 @@ def read_html(
     """
     document = parse_tree(markup)
     root = document.root
+    has_frames = is_frameset(root)
     base_url = page_head.base_url_of(root, url)
     directives = page_head.robots_directives(root, bot_name)
     dates = dates_of(root).before(now or datetime.now(UTC))
     refresh, canonical = page_head.refresh_of(root, base_url, url), page_head.canonical_of(root, base_url)
+    sign_in_form = sign_in_form_of(root, url)
 
     def content_of(body: HtmlElement, title: str) -> MainContent:
         return isolate_main_content(body, selectors=selectors, title=title, shown_words=None if explain else SHOWN_WORDS)
 
+    read = _read(document, base_url, content_of)
     return replace(
-        _read(document, base_url, content_of),
+        read,
+        is_frameset=has_frames,
+        refusal=refusal_of(read.page, sign_in_form),
         canonical=canonical,
         noindex="noindex" in directives,
         nofollow="nofollow" in directives,
