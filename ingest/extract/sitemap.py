@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import codecs
 import re
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -18,17 +17,7 @@ from lxml import etree
 
 from corpus.errors import IngestError, PermanentError
 from ingest.decoding import BodyDecoder
-from ingest.extract.sitemap_entries import (
-    FEEDS,
-    MAX_DEPTH,
-    ROOTS,
-    Collected,
-    EntryCollector,
-    EntryKind,
-    HasDoctype,
-    StopReading,
-    scan,
-)
+from ingest.extract.sitemap_entries import FEEDS, MAX_DEPTH, ROOTS, EntryKind, read_entries
 
 MAX_SITEMAP_BYTES = 50 * 1024 * 1024  # unpacked; the protocol's own limit
 MAX_SITEMAP_ENTRIES = 50_000  # the protocol's own limit
@@ -170,9 +159,9 @@ def _parse_xml(text: str, notes: list[str]) -> Sitemap:
         called = f" (“{' '.join(title[1].split())}”)" if title and title[1].strip() else ""
         raise _bad(f"it is an HTML page{called}")
     text = _without_declarations(text)
-    collected, fault = _read_strictly(text)
-    if fault:
-        collected = _scanned(text)
+    fault = _first_fault(text)
+    collected = read_entries(text, max_entries=MAX_SITEMAP_ENTRIES)
+    if fault and not collected.is_truncated:
         if not collected.entries:
             raise _bad(f"it is not well-formed XML ({fault}), and no address can be read from it")
         notes.append(_malformed(fault))
@@ -183,6 +172,8 @@ def _parse_xml(text: str, notes: list[str]) -> Sitemap:
     is_feed = collected.root in FEEDS
     if not collected.entries and not collected.nameless and collected.elements > 1 and not is_feed:
         raise _bad("it isn't empty, but holds none of the entries that sitemaps have (<url>, <sitemap>)")
+    if collected.is_too_deep:
+        notes.append(f"has elements nested deeper than {MAX_DEPTH}; what comes after them was not read")
     if collected.is_truncated:
         notes.append(_too_many(MAX_SITEMAP_ENTRIES))
     if collected.nameless:
@@ -194,11 +185,24 @@ def _parse_xml(text: str, notes: list[str]) -> Sitemap:
     return Sitemap(urls, children, tuple(notes))
 
 
-def _read_strictly(text: str) -> tuple[Collected, str]:
-    """What a file lists, and where its first fault is; "" if it has none."""
-    collector = EntryCollector(max_entries=MAX_SITEMAP_ENTRIES)
+class _HasDoctype(Exception):
+    pass
+
+
+class _Nothing:
+    """What the parser builds, which is asked for its verdict alone."""
+
+    def doctype(self, name: str, public: str | None, system: str | None) -> None:
+        """lxml comes here before anything is declared."""
+        raise _HasDoctype
+
+    def close(self) -> None: ...
+
+
+def _first_fault(text: str) -> str:
+    """Where a file isn't well-formed; "" if it is."""
     parser = etree.XMLParser(
-        target=collector,  # type: ignore[arg-type]  # the stubs want it to take bytes and comments as well
+        target=_Nothing(),  # type: ignore[arg-type]  # the stubs want it to take tags and text
         encoding="utf-8",
         resolve_entities=False,
         no_network=True,
@@ -208,21 +212,11 @@ def _read_strictly(text: str) -> tuple[Collected, str]:
     )
     try:
         etree.fromstring(text.encode("utf-8", errors="replace"), parser)
-    except StopReading:
-        return collector.collected, "" if collector.collected.is_truncated else f"elements deeper than {MAX_DEPTH}"
-    except HasDoctype as exc:
+    except _HasDoctype as exc:
         raise _bad(_DECLARES) from exc
     except etree.XMLSyntaxError as exc:
-        return collector.collected, f"line {exc.lineno or 1}"
-    return collector.collected, next((f"line {error.line}" for error in parser.error_log), "")  # an undeclared prefix
-
-
-def _scanned(text: str) -> Collected:
-    collector = EntryCollector(max_entries=MAX_SITEMAP_ENTRIES)
-    with suppress(StopReading):
-        scan(text, collector)
-        collector.close()
-    return collector.collected
+        return f"line {exc.lineno or 1}"
+    return next((f"line {error.line}" for error in parser.error_log), "")  # an undeclared prefix
 
 
 def _without_declarations(text: str) -> str:

@@ -1,29 +1,33 @@
-"""What a sitemap or feed in XML lists: one collector of entries, fed by a strict parser or by a scanner that forgives faults."""
+"""What a sitemap or feed in XML lists, read by a scanner that forgives faults.
+
+A parser that keeps to the rules gives up at a file's first fault. This one knows tags and text alone, and each tag that is
+missing or too many costs no more than the entry that it is in. It resolves no entities but HTML's own.
+"""
 
 from __future__ import annotations
 
 import html
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum, auto
-from typing import Protocol
+from typing import NamedTuple
 from urllib.parse import urljoin
 
 MAX_DEPTH = 64  # a sitemap needs 3, a feed some more
 _MAX_FIELD_CHARS = 4_096
 
-_BASE_ATTRIBUTES = ("xml:base", "{http://www.w3.org/XML/1998/namespace}base")
-_DATES = ("lastmod", "updated", "pubdate", "published", "date")
+_DATES = frozenset(("lastmod", "updated", "pubdate", "published", "date"))
 _LEAVES = frozenset(("loc", "link", "guid", *_DATES, "changefreq", "priority", "title", "id"))  # they hold text alone
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
 _HTTP = re.compile(r"https?://", re.IGNORECASE)
 
-_TAG = re.compile(r"<(/?)([A-Za-z_][\w.:-]{0,100}+)([^<>]*+)>")
+_NAME = r"([A-Za-z_][\w.:-]{0,100}+)"
+_TAG = re.compile(rf"""<(/?){_NAME}((?:[^<>"']|"[^"<]*"|'[^'<]*')*+)>""")
+_TAG_WITH_STRAY_QUOTES = re.compile(rf"<(/?){_NAME}([^<>]*+)>")
 _ATTRIBUTE = re.compile(r"""([A-Za-z_][\w.:-]{0,100})\s{0,20}=\s{0,20}(?:"([^"]*)"|'([^']*)'|([^\s"'<>]+))""")
 _MAX_ATTRIBUTES_CHARS = 20_000
 _REFERENCE = re.compile(r"&#?\w{1,32};")
-_SPANS = (("<!--", "-->"), ("<?", "?>"))
+_SPANS = {"!": ("<!--", "-->"), "?": ("<?", "?>")}
 _CDATA = "<![CDATA["
 
 
@@ -44,29 +48,14 @@ class Entry:
 @dataclass(slots=True)
 class Collected:
     """``root`` is the local name, in lower case, of the first element that a sitemap or feed may begin with, else of the first.
-    ``nameless`` counts entries without an address."""
+    ``nameless`` counts entries without an address. Reading ended early if it ``is_truncated`` or ``is_too_deep``."""
 
     root: str = ""
     elements: int = 0
     entries: list[Entry] = field(default_factory=list)
     nameless: int = 0
     is_truncated: bool = False
-
-
-class StopReading(Exception):
-    """There are as many entries as may be taken, or elements lie deeper than any sitemap's."""
-
-
-class HasDoctype(Exception):
-    """A DOCTYPE reached the parser."""
-
-
-class Target(Protocol):
-    """What lxml calls a parser target."""
-
-    def start(self, name: str, attributes: Mapping[str, str]) -> None: ...
-    def data(self, text: str) -> None: ...
-    def end(self, name: str) -> None: ...
+    is_too_deep: bool = False
 
 
 _OF_SITEMAPS = {"url": EntryKind.PAGE, "sitemap": EntryKind.SITEMAP}
@@ -75,51 +64,73 @@ FEEDS = frozenset(("rss", "rdf", "feed"))
 ROOTS = frozenset(("urlset", "sitemapindex")) | FEEDS
 
 
-@dataclass(slots=True)
-class _Element:
+def read_entries(text: str, *, max_entries: int) -> Collected:
+    """Gather ``<url>``, ``<sitemap>`` (sitemaps.org), ``<item>`` (RSS) and ``<entry>`` (Atom), under whatever root, in one pass.
+
+    Names are compared without case, whatever their prefix stands for, as sites misspell namespaces; but an entry's address has
+    the prefix of the entry, lest an image's be taken for it. References that end in ";" are resolved as HTML's; "&" and "<" that
+    begin nothing are text.
+    """
+    collector = _Collector(max_entries=max_entries)
+    try:
+        _scan(text, collector)
+        collector.close()
+    except _StopReading:
+        pass
+    return collector.collected
+
+
+class _StopReading(Exception):
+    """There are as many entries as may be taken, or elements lie deeper than any sitemap's."""
+
+
+class _Element(NamedTuple):
     name: str
+    prefix: str
     local: str
     base: str
 
 
-class EntryCollector:
-    """Gathers ``<url>``, ``<sitemap>`` (sitemaps.org), ``<item>`` (RSS) and ``<entry>`` (Atom), under whatever root.
-
-    Names are compared without case, in any namespace, for sites misspell theirs; but an entry's address is in the namespace of
-    the entry, lest an image's be taken for it. A tag that is missing or too many costs no more than the entry that it is in.
-    """
+class _Collector:
+    """What :func:`_scan` finds, tag by tag."""
 
     def __init__(self, *, max_entries: int) -> None:
         self.collected = Collected()
         self._max_entries = max_entries
         self._kinds = _OF_SITEMAPS
+        self._names: dict[str, tuple[str, str]] = {}  # prefix and local name, in lower case
         self._stack: list[_Element] = []
         self._entry: int | None = None  # where in the stack the entry lies that is being read
         self._found: dict[str, str] = {}
         self._text: list[str] | None = None  # of the field that is being read
 
-    def start(self, name: str, attributes: Mapping[str, str]) -> None:
-        local = _local(name)
-        self._note_root(local)
+    def start(self, name: str, written: str) -> None:
+        """A start tag; ``written`` are its attributes as they stand there."""
+        prefix, local = self._names.get(name) or self._split(name)
+        self.collected.elements += 1
+        if self.collected.root not in ROOTS:
+            self._note_root(local)
         is_entry = local in self._kinds
         if self._stack and self._stack[-1].local in _LEAVES and (local in _LEAVES or is_entry):
             self._pop(len(self._stack) - 1)  # its end tag is missing
-        if is_entry and self._entry is not None and _qualifier(self._stack[self._entry].name) == _qualifier(name):
+        if is_entry and self._entry is not None and self._stack[self._entry].prefix == prefix:
             self._pop(self._entry)  # entries hold no entries: the end tag is missing
         if len(self._stack) >= MAX_DEPTH:
-            raise StopReading
-        base = next((attributes[key] for key in _BASE_ATTRIBUTES if attributes.get(key)), None)
-        around = self._stack[-1].base if self._stack else ""
-        self._stack.append(_Element(name, local, _joined(around, base.strip()) if base else around))
+            self.collected.is_too_deep = True
+            raise _StopReading
+        base = self._stack[-1].base if self._stack else ""
+        if "xml:base" in written:
+            base = _joined(base, _attributes(written).get("xml:base", "").strip())
+        self._stack.append(_Element(name, prefix, local, base))
         if self._entry is None:
             if is_entry:
                 self._entry, self._found = len(self._stack) - 1, {}
         elif len(self._stack) == self._entry + 2:  # directly within an entry
-            self._start_field(name, local, attributes)
+            self._start_field(self._stack[-1], self._stack[self._entry], written)
 
-    def data(self, text: str) -> None:
+    def data(self, text: str, *, is_verbatim: bool = False) -> None:
         if self._text is not None:
-            self._text.append(text)
+            self._text.append(text if is_verbatim else _unescaped(text))
 
     def end(self, name: str) -> None:
         for place in range(len(self._stack) - 1, -1, -1):
@@ -127,43 +138,42 @@ class EntryCollector:
                 self._pop(place)
                 return
 
-    def close(self) -> Collected:
+    def close(self) -> None:
         """The end of the file. A field that is still open may have been cut off, so it is dropped."""
         self._text = None
         if not self._found.get("loc"):
             self._entry = None
         self._pop(0)
-        return self.collected
 
-    def doctype(self, name: str, public: str | None, system: str | None) -> None:
-        """lxml comes here before anything is declared."""
-        raise HasDoctype
+    def _split(self, name: str) -> tuple[str, str]:
+        prefix, _, local = name.lower().rpartition(":")
+        if len(self._names) < 1_000:
+            self._names[name] = prefix, local
+        return prefix, local
 
     def _note_root(self, local: str) -> None:
-        collected = self.collected
-        collected.elements += 1
-        if local in ROOTS and collected.root not in ROOTS:  # what stands before it is junk
-            collected.root = local
+        if local in ROOTS:  # what stands before it is junk
+            self.collected.root = local
             self._kinds = _OF_FEEDS if local in FEEDS else _OF_SITEMAPS
-        elif not collected.root:
-            collected.root = local
+        elif not self.collected.root:
+            self.collected.root = local
 
-    def _start_field(self, name: str, local: str, attributes: Mapping[str, str]) -> None:
-        entry = self._stack[self._entry or 0]
-        if local in _DATES:
+    def _start_field(self, element: _Element, entry: _Element, written: str) -> None:
+        if element.local in _DATES:
             self._text = []
-        elif _qualifier(name) != _qualifier(entry.name):
+        elif element.prefix != entry.prefix:
             return
-        elif local == "loc" and entry.local in ("url", "sitemap"):
+        elif element.local == "loc" and entry.local in _OF_SITEMAPS:
             self._text = []
-        elif local == "link" and entry.local in ("item", "entry"):
+        elif element.local == "link" and entry.local in _OF_FEEDS:
+            attributes = _attributes(written)
             href = attributes.get("href", "").strip()
             if href and attributes.get("rel", "alternate").strip().lower() == "alternate":
                 self._keep("loc", href)
             elif not href:
                 self._text = []
-        elif local == "guid" and entry.local == "item" and attributes.get("isPermaLink", "true").strip().lower() != "false":
-            self._text = []
+        elif element.local == "guid" and entry.local == "item":
+            self._text = [] if _attributes(written).get("isPermaLink", "true").strip().lower() != "false" else None
 
     def _pop(self, place: int) -> None:
         """Close the elements from ``place`` on."""
@@ -196,43 +206,40 @@ class EntryCollector:
             return
         if len(self.collected.entries) >= self._max_entries:
             self.collected.is_truncated = True
-            raise StopReading
+            raise _StopReading
         self.collected.entries.append(Entry(self._kinds[entry.local], loc, self._found.get("lastmod", "")))
 
 
-def scan(text: str, target: Target) -> None:
-    """Find tags and text, however they nest, and hand them on: what a strict parser gives up on, from its first character to its
-    last. References that end in ";" are resolved as HTML's; "&" and "<" that begin nothing are text. In one pass.
-    """
-    at, end = 0, len(text)
-    while at < end:
-        opening = text.find("<", at)
-        if opening < 0:
-            return  # text after the last tag: a file that was cut off, or junk
+def _scan(text: str, collector: _Collector) -> None:
+    """Hand on the tags and texts of a file, however they nest, from its first character to its last tag."""
+    at = 0
+    while (opening := text.find("<", at)) >= 0:
         if opening > at:
-            target.data(_unescaped(text[at:opening]))
-        if text.startswith(_CDATA, opening):
+            collector.data(text[at:opening])
+        kind = text[opening + 1 : opening + 2]
+        if kind in _SPANS and text.startswith(_SPANS[kind][0], opening):  # a comment or a processing instruction
+            begins, ends = _SPANS[kind]
+            closing = text.find(ends, opening + len(begins))
+            if closing < 0:
+                return
+            at = closing + len(ends)
+        elif kind == "!" and text.startswith(_CDATA, opening):
             closing = text.find("]]>", opening)
             if closing < 0:
                 return
-            target.data(text[opening + len(_CDATA) : closing])
+            collector.data(text[opening + len(_CDATA) : closing], is_verbatim=True)
             at = closing + 3
-        elif span := next((span for span in _SPANS if text.startswith(span[0], opening)), None):
-            closing = text.find(span[1], opening + len(span[0]))
-            if closing < 0:
-                return
-            at = closing + len(span[1])
-        elif tag := _TAG.match(text, opening):
-            closes, name, rest = tag.groups()
+        elif tag := _TAG.match(text, opening) or _TAG_WITH_STRAY_QUOTES.match(text, opening):
+            closes, name, written = tag.groups()
             if closes:
-                target.end(name)
+                collector.end(name)
             else:
-                target.start(name, _attributes(rest) if "=" in rest else {})
-                if rest.endswith("/"):
-                    target.end(name)
+                collector.start(name, written)
+                if written.endswith("/"):
+                    collector.end(name)
             at = tag.end()
         else:
-            target.data("<")
+            collector.data("<")
             at = opening + 1
 
 
@@ -250,13 +257,3 @@ def _joined(base: str, reference: str) -> str:
         return urljoin(base, reference) if base else reference
     except ValueError:  # such as an unclosed IPv6 bracket
         return reference
-
-
-def _local(name: str) -> str:
-    return name.rpartition("}")[2].rpartition(":")[2].lower()
-
-
-def _qualifier(name: str) -> str:
-    """The namespace, or the prefix where no parser resolved it."""
-    namespace, brace, rest = name.rpartition("}")
-    return namespace if brace else rest.rpartition(":")[0]

@@ -241,6 +241,12 @@ def test_latin_1_bytes_among_utf_8() -> None:
     assert locs(body)[0] == ["https://h/ü", "https://h/é"]
 
 
+def test_what_is_nested_deeper_than_any_sitemap_is_the_end_of_it() -> None:
+    deep = "<a>" * 70 + "</a>" * 70
+    note = "has elements nested deeper than 64; what comes after them was not read"
+    assert locs(f"<urlset>{B}{deep}{B}</urlset>") == (["https://h/b"], (note,))
+
+
 def test_entries_without_address_are_noted() -> None:
     assert locs(f"<urlset>{B}<url><loc> </loc></url></urlset>") == (["https://h/b"], (NAMELESS,))
 
@@ -265,7 +271,8 @@ RDF = """<rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#" xmlns=
   <item rdf:about="https://h/a"><link>https://h/a</link><dc:date>2024-05-06T07:08:09Z</dc:date></item></rdf:RDF>"""
 ATOM = """<feed xmlns="http://www.w3.org/2005/Atom" xml:base="https://h/blog/"><link rel="self" href="feed"/>
   <entry xml:base="2024/"><source><link href="https://h/no"/></source><link rel="enclosure" href="x.mp3"/>
-    <link href="a"/><updated>2024-05-06T07:08:09Z</updated><content type="xhtml"><div><link href="/no"/></div></content></entry>
+    <link title='a "> b' href="a"/><updated>2024-05-06T07:08:09Z</updated>
+    <content type="xhtml"><div><link href="/no"/></div></content></entry>
   <entry><title type="xhtml"><div>B</div></title><link rel="alternate" type="text/html" href="/b"/><link href="/second"/></entry>
 </feed>"""
 MOMENT = datetime(2024, 5, 6, 7, 8, 9, tzinfo=UTC)
@@ -286,7 +293,7 @@ MOMENT = datetime(2024, 5, 6, 7, 8, 9, tzinfo=UTC)
 def test_feeds(body: str, urls: tuple[SitemapUrl, ...], notes: tuple[str, ...] | None) -> None:
     sitemap = parse_sitemap(body.encode())
     assert sitemap.urls == urls
-    assert sitemap.notes == notes if notes is not None else MALFORMED.format("line 5") in sitemap.notes
+    assert sitemap.notes == notes if notes is not None else MALFORMED.format("line 6") in sitemap.notes
 
 
 def test_text_with_other_lines() -> None:
