@@ -8,7 +8,7 @@ from contextlib import suppress
 from corpus.errors import IngestError, PermanentError
 from ingest.extract.document import ExtractedPage
 from ingest.extract.html.head import refresh_target
-from ingest.extract.html.refusals import count_words
+from ingest.extract.html.words import words_of
 from ingest.fetch import Response
 from ingest.urls import normalise, resolve_link
 
@@ -43,7 +43,7 @@ def refresh_from(response: Response, extracted: ExtractedPage | None) -> str | N
     """
     url = response.final_url
     refresh = _refresh_header(response) or (extracted.refresh if extracted else None)
-    if not refresh or (extracted and count_words(extracted.page.text) > MAX_REFRESH_WORDS):
+    if not refresh or (extracted and len(words_of(extracted.page.text)) > MAX_REFRESH_WORDS):
         return None
     target = normalise(refresh)
     if target == url:

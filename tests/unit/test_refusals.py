@@ -7,7 +7,7 @@ import time
 import pytest
 
 from ingest.extract.document import extract
-from ingest.extract.html.refusals import Refusal, count_words, is_sign_in_address
+from ingest.extract.html.refusals import Refusal, is_sign_in_address
 
 LOGIN, MISSING = Refusal.LOGIN_REQUIRED, Refusal.SOFT_404
 PASSWORD = (
@@ -46,6 +46,21 @@ def refusal(body: str, *, title: str = "", url: str = "http://site.test/docs/pag
 )
 def test_a_sign_in_form_with_little_else_is_no_page(title: str, body: str) -> None:
     assert refusal(body, title=title) is LOGIN
+
+
+@pytest.mark.parametrize(
+    ("title", "body"),
+    [
+        ("Harbour", "<h1>Welcome</h1><a href=/oauth/google>Continue with Google</a>"),
+        ("Harbour", f"<h1>Welcome</h1><p>{WORDS * 3}</p>{FORM}"),
+        ("Sign in", f"<h1>Sign in</h1><p>{WORDS * 7}</p>{FORM}"),
+        ("Harbour", "<p>Hello.</p><form><input name=username><button>Weiter</button></form>"),
+    ],
+)
+def test_the_address_of_a_sign_in_page_is_a_sign(title: str, body: str) -> None:
+    assert refusal(body, title=title, url="http://site.test/users/sign_in?to=/docs") is LOGIN
+    assert refusal(body, title=title) is None
+    assert refusal(f"<p>{WORDS * 9}</p>{body}", title=title, url="http://site.test/login") is None
 
 
 @pytest.mark.parametrize(
@@ -148,12 +163,6 @@ def test_a_page_about_what_is_not_found_is_kept(title: str, body: str) -> None:
 )
 def test_addresses_of_sign_in_pages(url: str, expected: bool) -> None:
     assert is_sign_in_address(url) is expected
-
-
-def test_words_are_counted_in_scripts_without_spaces_too() -> None:
-    assert count_words("one two, three") == 3
-    assert count_words("港の事務所は七時に開きます。") == 7
-    assert count_words("นี่คือหน้า abc") == 6
 
 
 @pytest.mark.parametrize(

@@ -12,11 +12,14 @@ from lxml.html import HtmlElement
 from corpus.model import BlockKind, PageText
 from ingest.directives import in_contents
 from ingest.extract.html.inline import flat_text
+from ingest.extract.html.tree import parse_tree
+from ingest.extract.html.words import words_of
 from ingest.extract.page_text import one_line
 
 MAX_LINKS = 20_000
 MAX_URL_CHARS = 2_000
 MAX_TITLE_CHARS = 300
+MAX_NOTICE_WORDS = 30  # "Your browser shows no frames. Go on to the table of contents."
 _DETECTION_CHARS = 4_000
 _MIN_DETECTION_CHARS = 20
 _TITLE_SEPARATOR = re.compile(r"\s+[|·•»–—-]\s+|\s*::\s*")
@@ -108,6 +111,20 @@ def links_of(root: HtmlElement, base_url: str) -> tuple[str, ...]:
             if len(links) >= MAX_LINKS:
                 break
     return tuple(links)
+
+
+def is_frameset(root: HtmlElement) -> bool:
+    """Whether the document has frames in the place of a body. What it has in ``<noframes>``, if that is more than a notice,
+    becomes its body."""
+    if root.find("frameset") is None:
+        return False
+    body = root.find("body")
+    for element in root.iter("noframes"):  # its content is text to browsers that know frames
+        content = parse_tree(element.text or "")[0].find("body")
+        if content is not None and body is not None and len(words_of(flat_text(content))) > MAX_NOTICE_WORDS:
+            root.replace(body, content)
+            break
+    return True
 
 
 def robots_directives(root: HtmlElement, bot_name: str) -> frozenset[str]:

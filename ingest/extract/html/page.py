@@ -14,7 +14,6 @@ from ingest.extract.dates import dates_of
 from ingest.extract.extracted import NO_SELECTORS, ExtractedPage, new_builder, text_notes
 from ingest.extract.html import head as page_head
 from ingest.extract.html.blocks import MAX_STRUCTURE_DEPTH, BlockWriter
-from ingest.extract.html.frames import is_frameset
 from ingest.extract.html.main_content import MainContent, isolate_main_content, whole_document
 from ingest.extract.html.refusals import refusal_of, sign_in_form_of
 from ingest.extract.html.tree import Document, parse_tree
@@ -43,7 +42,7 @@ def read_html(
     """
     document = parse_tree(markup)
     root = document.root
-    has_frames = is_frameset(root)
+    has_frames = page_head.is_frameset(root)
     base_url = page_head.base_url_of(root, url)
     directives = page_head.robots_directives(root, bot_name)
     dates = dates_of(root).before(now or datetime.now(UTC))

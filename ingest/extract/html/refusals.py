@@ -16,18 +16,17 @@ from urllib.parse import urlsplit
 from lxml.html import HtmlElement
 
 from corpus.model import BlockKind, PageText
-from ingest.extract.html.blocks import flat_text
+from ingest.extract.html.inline import flat_text
+from ingest.extract.html.words import words_of
 
-MAX_NAMED_WORDS = 100  # besides the form, on a page that calls itself a sign-in page
-MAX_UNNAMED_WORDS = 25
-MAX_NAMED_LINKS = 40  # a portal has more, and its sign-in form is one box of many
-MAX_UNNAMED_LINKS = 10
+# Words and links that a page with a sign-in form may have besides: if neither its name nor its address is about signing in, if
+# one of them is, if both are. A portal has more, and its sign-in form is one box of many.
+MAX_OTHER_WORDS = (25, 100, 200)
+MAX_OTHER_LINKS = (10, 40, 80)
 MAX_FORM_WORDS = 80  # a form that holds more is one around the whole page, as ASP.NET makes
 MAX_SOFT_404_WORDS = 100
 MAX_BARE_404_WORDS = 30  # where the page is called "404" and nothing else, which may be a year
 
-_LETTERS_WITHOUT_SPACES = r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]"
-_WORD = re.compile(rf"{_LETTERS_WITHOUT_SPACES}{{1,2}}|(?:(?!{_LETTERS_WITHOUT_SPACES})\w)+")
 _COUNTED_CHARS = 20_000
 MAX_LOOKED_AT = 50  # of a page's headings, fields, texts in a form
 
@@ -125,35 +124,33 @@ class Refusal(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class SignInForm:
-    """The form that seems to be a page's purpose. ``words``: in it. ``is_named``: the page is called after it. ``links``: how
-    many the page has outside it."""
+    """The form that seems to be a page's purpose. ``words``: in it. ``links``: how many the page has outside it. ``signs``: how
+    many of the page's name and its address are about signing in."""
 
     words: int
-    has_password: bool
-    is_named: bool
     links: int
+    signs: int
 
 
 def sign_in_form_of(root: HtmlElement, url: str) -> SignInForm | None:
     """The sign-in form that a page shows outside its header, menus and boxes, if any. To be asked before content is chosen."""
     headings = islice(root.iter("h1", "h2"), MAX_LOOKED_AT)
     names = [root.findtext(".//head/title") or "", *map(flat_text, headings)]
-    is_titled = any(_SIGN_IN.search(name[:_MAX_NAME_CHARS]) for name in names)
-    if not is_titled and not any(_is_secret(field) for field in root.iter("input")):
+    signs = any(_SIGN_IN.search(name[:_MAX_NAME_CHARS]) for name in names) + is_sign_in_address(url)
+    if not signs and not any(_is_secret(field) for field in root.iter("input")):
         return None
     shown = _shown(root)
     secrets = [field for field in shown if _is_secret(field)]
-    asking = islice(filter(_may_ask_who, shown), MAX_LOOKED_AT) if is_titled and not secrets else ()
+    asking = islice(filter(_may_ask_who, shown), MAX_LOOKED_AT) if signs and not secrets else ()
     fields = secrets or [field for field in asking if _asks_who(field)]
     if not fields:
         return None
     form = next(fields[0].iterancestors("form"), None)
     within = set() if form is None else set(form.iter("a"))
     return SignInForm(
-        words=0 if form is None else count_words(flat_text(form)),
-        has_password=bool(secrets),
-        is_named=is_titled or is_sign_in_address(url),
+        words=0 if form is None else _count(flat_text(form)),
         links=sum(1 for link in shown if link.tag == "a" and link.get("href") and link not in within),
+        signs=signs,
     )
 
 
@@ -178,18 +175,11 @@ def is_sign_in_address(url: str) -> bool:
     return bool(parts.query) and is_perhaps
 
 
-def count_words(text: str) -> int:
-    """Words of a text's beginning, two letters standing for one in scripts that don't part them."""
-    return sum(1 for _ in _WORD.finditer(text[:_COUNTED_CHARS]))
-
-
 def _asks_to_sign_in(page: PageText, form: SignInForm) -> bool:
-    other_words = max(0, count_words(page.text) - form.words)
     if form.words > MAX_FORM_WORDS or any(block.kind is BlockKind.CODE for block in page.blocks):
         return False
-    if form.is_named:
-        return other_words <= MAX_NAMED_WORDS and form.links <= MAX_NAMED_LINKS
-    return form.has_password and other_words <= MAX_UNNAMED_WORDS and form.links <= MAX_UNNAMED_LINKS
+    other_words = _count(page.text) - form.words
+    return other_words <= MAX_OTHER_WORDS[form.signs] and form.links <= MAX_OTHER_LINKS[form.signs]
 
 
 def _is_secret(element: HtmlElement) -> bool:
@@ -256,7 +246,7 @@ def _is_soft_404(page: PageText) -> bool:
         limit = MAX_BARE_404_WORDS
     else:
         return False
-    return count_words(page.text) <= limit and not any(block.kind in (BlockKind.CODE, BlockKind.TABLE) for block in page.blocks)
+    return _count(page.text) <= limit and not any(block.kind in (BlockKind.CODE, BlockKind.TABLE) for block in page.blocks)
 
 
 def _has_status(page: PageText) -> bool:
@@ -281,3 +271,7 @@ def _first_heading(page: PageText) -> Iterator[str]:
         if block.kind is BlockKind.HEADING:
             yield page.text[block.start : block.end].lstrip("# ")
             return
+
+
+def _count(text: str) -> int:
+    return len(words_of(text[:_COUNTED_CHARS]))
