@@ -28,7 +28,7 @@ _NAMED_AS_SITEMAP = re.compile(
     | [^?]* \? (?:.*[&_-])? (?:sitemap|feed)\b .*""",
     re.IGNORECASE | re.VERBOSE,
 )
-_ADDRESS = ("http:", "https:", "HTTP:", "HTTPS:", "/")  # how an address in robots.txt begins
+_ADDRESS = re.compile(r"\S*[./]\S*")  # what robots.txt announces may be relative, but no mere word or sentence
 _LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
 
@@ -64,7 +64,7 @@ class SitemapReader:
         await self._admit(url)
         parts = split_url(url)
         if parts.path == "/robots.txt":
-            announced = [SitemapUrl(a) for a in await self._robots.sitemaps(parts.origin) if a.startswith(_ADDRESS)]
+            announced = [SitemapUrl(a) for a in await self._robots.sitemaps(parts.origin) if _ADDRESS.fullmatch(a)]
             # What a site's own robots.txt announces may lie on another host (sitemaps.org, "cross submits").
             return Listed(sitemaps=tuple(_spelled(announced, url)) or (f"{parts.origin}/sitemap.xml",))
         # One byte more than is read of it, so that a larger one is known as such.
