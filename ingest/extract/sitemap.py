@@ -33,6 +33,7 @@ _ROOT = re.compile(rf"<(?:[\w.-]{{1,40}}:)?(?:{'|'.join(sorted(ROOTS))})\b", re.
 _HTML = re.compile(r"<(?:!doctype\s+html|html|head|body)\b", re.IGNORECASE)
 _START_CHARS = 4_000
 _TITLE = re.compile(r"<title\b[^<>]{0,200}>([^<]{0,200})", re.IGNORECASE)
+_SITEMAP_FILE = re.compile(r"\.xml(?:\.gz)?(?:[?#]|$)", re.IGNORECASE)
 _URL_LINE = re.compile(r"https?://", re.IGNORECASE)
 _NOT_TEXT = re.compile("[\x00-\x08\x0e-\x1f]")
 _SPACE = re.compile(r"\s*")
@@ -180,9 +181,11 @@ def _parse_xml(text: str, notes: list[str]) -> Sitemap:
         notes.append(f"has {collected.nameless} entries without an address")
     if is_feed:
         notes.append("is a feed, which lists only a site's newest pages")
-    urls = tuple(SitemapUrl(one.loc, _moment(one.lastmod)) for one in collected.entries if one.kind is EntryKind.PAGE)
-    children = tuple(SitemapUrl(one.loc, _moment(one.lastmod)) for one in collected.entries if one.kind is EntryKind.SITEMAP)
-    return Sitemap(urls, children, tuple(notes))
+    listed: dict[EntryKind, list[SitemapUrl]] = {EntryKind.PAGE: [], EntryKind.SITEMAP: []}
+    for entry in collected.entries:
+        is_sitemap = collected.root == "sitemapindex" and _SITEMAP_FILE.search(entry.loc)  # whatever the index calls it
+        listed[EntryKind.SITEMAP if is_sitemap else entry.kind].append(SitemapUrl(entry.loc, _moment(entry.lastmod)))
+    return Sitemap(tuple(listed[EntryKind.PAGE]), tuple(listed[EntryKind.SITEMAP]), tuple(notes))
 
 
 class _HasDoctype(Exception):

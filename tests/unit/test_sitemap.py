@@ -258,6 +258,14 @@ def test_pages_and_sitemaps_are_found_under_either_root(root: str) -> None:
     assert bool(sitemap.notes) == (root == "sitemaps")
 
 
+def test_an_index_may_call_its_sitemaps_pages() -> None:
+    listed = "".join(f"<url><loc>https://h/{name}</loc></url>" for name in ("1.xml", "2.XML.gz?x", "page", "a.xml.html"))
+    sitemap = parse_sitemap(f"<sitemapindex>{listed}</sitemapindex>".encode())
+    assert [child.loc for child in sitemap.children] == ["https://h/1.xml", "https://h/2.XML.gz?x"]
+    assert [url.loc for url in sitemap.urls] == ["https://h/page", "https://h/a.xml.html"]
+    assert locs(f"<urlset>{listed}</urlset>")[0][0] == "https://h/1.xml"
+
+
 RSS = """<rss version="2.0" xmlns:atom="http://www.w3.org/2005/Atom"><channel>
   <title>News</title><link>https://h/</link><atom:link rel="self" href="https://h/feed"/>
   <image><url>https://h/logo.png</url><link>https://h/</link></image>
