@@ -197,6 +197,7 @@ class Reindexing:
                 index=index,
                 settings=old.settings.model_copy(update={"index": reindexer.settings}),
                 rebuilt_chunks=0,
+                has_old_words=False,
             )
             await self._replace_corpus(self._corpus)
             us = self._corpus.shared_as

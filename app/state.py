@@ -50,6 +50,7 @@ from corpus.weights import MINILM
 log = logging.getLogger(__name__)
 NO_RERANKER = "no reranker"
 UNCALIBRATED = "answer.abstain_below"
+OLD_WORDS = "the index server's words were written by an older Footnote"
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +143,8 @@ async def open_service(
         async def assemble(corpus: Corpus) -> Service:
             reranker, lack = await asyncio.to_thread(_reranker, settings, corpus, cross_encoder)
             lack += _uncalibrated(settings, corpus)
-            ours = (NO_RERANKER, UNCALIBRATED)
+            lack += [f"{OLD_WORDS}: `footnote reindex --anyway` writes them anew"] if corpus.has_old_words else []
+            ours = (NO_RERANKER, UNCALIBRATED, OLD_WORDS)
             readiness.degraded[:] = [note for note in readiness.degraded if not note.startswith(ours)] + lack
             return _assemble(
                 settings,

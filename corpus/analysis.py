@@ -1,5 +1,5 @@
-"""Words as the lexical index holds them: stems in the language of the page, code identifiers whole and in parts, and scripts
-that put no spaces between words in pairs of characters.
+"""Words as the lexical index holds them: stems in the language of the page, identifiers (``os.path``, CVE-2024-3094) whole and in
+parts, operators (``<=>``) as they are, and scripts that put no spaces between words in pairs of characters.
 
 A page is analysed in its own language. The language of a question can't be told from three words, so each of its words may
 match as it would be stemmed in any language that the index holds pages of. The figures for all this stand in
@@ -16,9 +16,9 @@ from functools import lru_cache
 
 import tantivy
 
-# 1 stemmed everything as English. Files of another version are emptied when they are opened, and made anew; on an index server
-# `footnote reindex --anyway` does so, and the release notes must say it.
-ANALYSIS_VERSION = 2
+# 1 stemmed everything as English, 2 knew neither operators nor identifiers with hyphens. Files of another version are emptied
+# when they are opened, and made anew; an index server's need `footnote reindex --anyway`, as ``corpus/opening.py`` says.
+ANALYSIS_VERSION = 3
 MAX_TERM_CHARS = 64
 MAX_QUERY_TOKENS = 1_000  # of a pasted page; far more than the terms that are used
 DEFAULT_LANGUAGE = "en"  # of pages too short to tell
@@ -48,15 +48,18 @@ STEMMERS = {
 _NO_STOP_WORDS = {"arabic", "greek", "romanian", "tamil", "turkish"}  # tantivy has no list of theirs
 
 # Thai and Lao, Burmese, Khmer, kana, Han, and Hangul, whose words end in particles.
-_UNSPACED = (
+UNSPACED = (
     "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3005-\u3007\u3041-\u30ff\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff"
     "\uac00-\ud7af\uf900-\ufaff\U00020000-\U0003ffff"
 )
-_UNSPACED_RUN = re.compile(rf"[{_UNSPACED}]+")
-_LETTERS = rf"[^\W{_UNSPACED}]+"
+_UNSPACED_RUN = re.compile(rf"[{UNSPACED}]+")
+_LETTERS = rf"[^\W{UNSPACED}]+"
+# An operator stands by itself or in marks: what ends a word is punctuation, and a row of hyphens a rule.
+_OPERATOR = r"(?<![^\s`\"'(\[|])(?!--|\.\.|\|-)[!%&*+\-./:<=>?@\\^|~]{2,4}(?![^\s`\"')\],;|])"
 _TOKEN = re.compile(
-    rf"(?P<unspaced>[{_UNSPACED}]+)|(?P<word>(?:(?<![\w-])--?(?=[^\W\d_]))?{_LETTERS}(?:(?:\.|::|->|-){_LETTERS})*)"
+    rf"(?P<unspaced>[{UNSPACED}]+)|(?P<operator>{_OPERATOR})|(?P<word>(?:(?<![\w-])--?(?=[^\W\d_]))?{_LETTERS}(?:(?:\.|::|->|-){_LETTERS})*)"
 )
+_HYPHENS = {0x2010: "-", 0x2011: "-"}  # the typographic ones
 _PART = re.compile(r"[^\W_]+")
 _NAME = re.compile(r"\w+")
 _HUMP = re.compile(r"[a-z][A-Z]")
@@ -89,6 +92,8 @@ def page_terms(text: str, language: str) -> list[str]:
     for token in _tokens(text):
         if run := token["unspaced"]:
             terms += (*run, *_pairs(run))
+        elif operator := token["operator"]:
+            terms.append(operator)
         else:
             words += _words(token["word"])
             terms += _identifiers(token["word"])
@@ -113,6 +118,9 @@ def _query_terms(tokens: Iterable[re.Match[str]], stemmers: Sequence[str], dropp
         if run := token["unspaced"]:
             yield from ((pair,) for pair in _pairs(run) or [run])
             continue
+        if operator := token["operator"]:
+            yield (operator,)
+            continue
         for word in _words(token["word"]):
             if word.lower() not in dropped and len(word) <= MAX_TERM_CHARS:
                 stems = dict.fromkeys(stem for stemmer in stemmers for stem in _analyzer(stemmer).analyze(word) if stem)
@@ -129,7 +137,7 @@ def _stop_words(words: Sequence[str], stemmers: Sequence[str]) -> frozenset[str]
 
 
 def _tokens(text: str) -> Iterator[re.Match[str]]:
-    return _TOKEN.finditer(unicodedata.normalize("NFKC", text))
+    return _TOKEN.finditer(unicodedata.normalize("NFKC", text).translate(_HYPHENS))
 
 
 def _pairs(run: str) -> list[str]:
@@ -147,9 +155,11 @@ def _words(token: str) -> list[str]:
 
 
 def _identifiers(token: str) -> list[str]:
-    """``os.path.join``, ``--max-depth``, ``max_depth``: what is looked up as a whole. A word with hyphens alone is none."""
+    """``os.path.join``, ``--max-depth``, ``max_depth``, ``CVE-2024-3094``: what is looked up as a whole. A word with hyphens and
+    no digit is none."""
     names = [name for name in _NAME.findall(token) if "_" in name.strip("_")]
-    if token.startswith("-") or "." in token or ":" in token or ">" in token:
+    is_numbered = "-" in token and any(map(str.isdigit, token))
+    if token.startswith("-") or "." in token or ":" in token or ">" in token or is_numbered:
         names.append(token)
     return [name.lower() for name in dict.fromkeys(names) if len(name) <= MAX_TERM_CHARS]
 

@@ -32,11 +32,13 @@ MADE_WITH = (
 @dataclass(frozen=True, slots=True)
 class IndexFacts:
     """``number`` of the live index, and the settings it was made with (of ``MADE_WITH``; none known of an index that an older
-    release made). ``building``: the number of the one that is being built, with its stamp and settings. ``unfinished``: there may
-    be rows and files of other indexes."""
+    release made). ``analysis``: by which version of the lexical analysis its words were written, None if not known.
+    ``building``: the number of the one that is being built, with its stamp and settings. ``unfinished``: there may be rows and
+    files of other indexes."""
 
     number: int = 1
     settings: dict[str, Any] = field(default_factory=dict)
+    analysis: int | None = None
     unfinished: bool = False
     building: int | None = None
     building_stamp: dict[str, Any] = field(default_factory=dict)
@@ -52,6 +54,7 @@ def index_facts(connection: Connection) -> IndexFacts:
     return IndexFacts(
         number=live.get("number", 1),
         settings=live.get("settings", {}),
+        analysis=live.get("analysis"),
         unfinished=REINDEX in found,
         building=building.get("number"),
         building_stamp=building.get("stamp", {}),

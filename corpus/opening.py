@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from sqlalchemy import make_url
+from sqlalchemy import make_url, select
 
+from corpus.analysis import ANALYSIS_VERSION
 from corpus.arrival import arrived
 from corpus.database import Database, postgres_url, sqlite_url, utc_now
 from corpus.datadir import LITE_ADVISED_CHUNKS, DataDirectory
@@ -28,6 +29,7 @@ from corpus.reindexing import clear_others
 from corpus.settings import IndexSettings, Settings
 from corpus.stamp import check_stamp, make_stamp
 from corpus.store import ChunkIndex
+from corpus.tables import GenerationRow
 
 log = logging.getLogger(__name__)
 OPENING_LOCK = 0x6F70656E  # "open", among PostgreSQL's advisory locks
@@ -44,6 +46,7 @@ class Corpus:
     index: ChunkIndex
     rebuilt_chunks: int  # how many the indexes lacked when they were opened
     presence: Presence | None = None  # among other processes; None where there can be none (SQLite)
+    has_old_words: bool = False  # a server's, which another version of the analysis wrote; a reindex writes them anew
 
     @property
     def shared_as(self) -> str | None:
@@ -84,7 +87,8 @@ async def open_corpus(
         report("loading the embedder")
         embedder = await asyncio.to_thread(load_embedder, settings.index, models_dir=directory.models)
         await check_stamp(database, make_stamp(embedder.stamp, settings.index))
-        await _remember(database, facts, settings.index)
+        analysis = await _analysis_of(database, facts, is_on_server=bool(settings.milvus.uri))
+        await _remember(database, facts, settings.index, analysis)
         report("opening the indexes")
         home = await index_home(settings.milvus, directory=directory, database=database)
         stack.push_async_callback(asyncio.to_thread, home.close)
@@ -108,6 +112,10 @@ async def open_corpus(
         log.info("corpus open: %(pages)d pages, %(chunks)d chunks", counts)
         if swept:
             log.info("removed %d generations that a replacement, a deletion or a crash left behind", swept)
+        if analysis != ANALYSIS_VERSION:
+            log.warning(
+                "the index server's words were written by an older Footnote: `footnote reindex --anyway` writes them anew"
+            )
         if counts["chunks"] > LITE_ADVISED_CHUNKS and not settings.milvus.uri:
             log.warning(
                 "the index holds %d chunks: beyond %d a Milvus server answers faster than Milvus Lite",
@@ -122,6 +130,7 @@ async def open_corpus(
             index=index,
             rebuilt_chunks=rebuilt,
             presence=presence,
+            has_old_words=analysis != ANALYSIS_VERSION,
         )
 
 
@@ -165,10 +174,20 @@ def server_name(url: str) -> str:
     return f"The metadata database at {parsed.host or 'its socket'}{f':{parsed.port}' if parsed.port else ''}"
 
 
-async def _remember(database: Database, facts: IndexFacts, settings: IndexSettings) -> None:
-    if facts.settings != made_with(settings):
+async def _analysis_of(database: Database, facts: IndexFacts, *, is_on_server: bool) -> int | None:
+    """By which analysis the words of the live index are written. Files of another version are made anew when they are opened; a
+    server's words stay as they are until a reindex."""
+    if not is_on_server or facts.analysis == ANALYSIS_VERSION:
+        return ANALYSIS_VERSION
+    async with database.read() as connection:
+        has_pages = await connection.scalar(select(GenerationRow.id).where(GenerationRow.state == "live").limit(1))
+    return facts.analysis if has_pages else ANALYSIS_VERSION
+
+
+async def _remember(database: Database, facts: IndexFacts, settings: IndexSettings, analysis: int | None) -> None:
+    if facts.settings != made_with(settings) or facts.analysis != analysis:
         async with database.write() as connection:
-            await put_fact(connection, INDEX, {"number": facts.number, "settings": made_with(settings)})
+            await put_fact(connection, INDEX, {"number": facts.number, "settings": made_with(settings), "analysis": analysis})
 
 
 def load_embedder(settings: IndexSettings, *, models_dir: Path) -> SentenceTransformerEmbedder:

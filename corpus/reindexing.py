@@ -26,6 +26,7 @@ from typing import Any
 
 from sqlalchemy import Connection, delete, func, insert, select, update
 
+from corpus.analysis import ANALYSIS_VERSION
 from corpus.database import Database
 from corpus.datadir import LEAST_FREE_BYTES
 from corpus.embedding import Embedder
@@ -192,7 +193,8 @@ class Reindexer:
             swapped = {"chunk_count": GenerationRow.other_count, "other_count": GenerationRow.chunk_count}
             await connection.execute(update(GenerationRow).where(GenerationRow.other_count.is_not(None)).values(swapped))
             await connection.execute(update(GenerationRow).where(GenerationRow.state == "writing").values(state="revoked"))
-            await put_fact(connection, INDEX, {"number": index.number, "settings": made_with(self.settings)})
+            made = {"number": index.number, "settings": made_with(self.settings), "analysis": ANALYSIS_VERSION}
+            await put_fact(connection, INDEX, made)
             await put_fact(connection, STAMP, self.stamp)
             await put_fact(connection, REINDEX, {"clear": True})
             await bump_epoch(connection)

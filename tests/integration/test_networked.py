@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
+from corpus.analysis import ANALYSIS_VERSION
 from corpus.errors import StartupError, Unavailable
 from corpus.index_homes import LITE_WRITER_LOCK
 from corpus.jobs import Jobs, open_queue
@@ -75,6 +76,31 @@ async def test_what_the_server_has_lost_is_made_again_at_the_next_start(networke
         assert shelf.corpus.rebuilt_chunks == max(held)
         assert urls(await shelf.search("lamp")) == ["https://a.example/lamp"]
         assert (await shelf.verifier().verify()).differences == 0
+
+
+async def test_words_of_an_older_analysis_are_named_until_a_reindex(
+    networked: Settings, fake_embedder: FakeEmbedder, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("corpus.opening.ANALYSIS_VERSION", ANALYSIS_VERSION - 1)  # as the release before it did
+    async with open_shelf(networked, fake_embedder) as shelf:
+        await shelf.put("https://a.example/lamp", "# Lamp", "The lamp is lit at dusk.")
+        assert not shelf.corpus.has_old_words
+    monkeypatch.undo()
+    for _ in range(2):  # not only at the first start
+        caplog.clear()
+        async with open_shelf(networked, fake_embedder) as shelf:
+            assert shelf.corpus.has_old_words
+            assert "footnote reindex --anyway" in caplog.text
+    smaller = IndexSettings(chunk_max_tokens=40, chunk_min_tokens=0)
+    async with open_shelf(networked, fake_embedder) as shelf:
+        home = shelf.corpus.home
+        reindexer = Reindexer(database=shelf.database, home=home, settings=smaller, embedder=fake_embedder)
+        index = await reindexer.begin()
+        await reindexer.build(index)
+        assert await reindexer.switch(index)
+        index.close()
+    async with open_shelf(networked, fake_embedder) as shelf:
+        assert not shelf.corpus.has_old_words
 
 
 async def test_a_reindex_builds_a_second_collection_and_drops_the_first(networked: Settings, fake_embedder: FakeEmbedder) -> None:

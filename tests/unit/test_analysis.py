@@ -19,6 +19,10 @@ def terms(text: str, *languages: str) -> list[tuple[str, ...]]:
         ("std::vector", {"std::vector", "std", "vector"}),
         ("--max-depth=2", {"--max-depth", "max", "depth", "2"}),
         ("use -v.", {"-v", "v"}),
+        ("CVE-2024-3094 leaks", {"cve-2024-3094", "cve", "2024", "3094"}),
+        ("ORA\u201100942", {"ora-00942", "ora", "00942"}),
+        ("| ?? | a <=> b", {"??", "<=>"}),
+        ("use `->` or (==), then a || b", {"->", "==", "||"}),
         ("setContentType", {"setcontenttyp", "set", "content", "type"}),
         ("XMLHttpRequest", {"xml", "http", "request"}),
         ("max_wal_size", {"max_wal_size", "max", "wal", "size"}),
@@ -42,6 +46,19 @@ def test_a_word_of_the_greatest_length_is_found_in_any_script(letter: str) -> No
 
 def test_hyphens_and_underscores_alone_make_no_identifier() -> None:
     assert set(page_terms("well-known __ _x- - a_ ---", "en")) == {"well", "known", "x", "a"}
+
+
+@pytest.mark.parametrize("text", ["What??", "a -- b", "| --- | ---- |", "wait ... what?!", "x :", "====== **bold**", "(see a/b)"])
+def test_punctuation_makes_no_operator(text: str) -> None:
+    assert all(term.isalnum() for term in page_terms(text, "en"))
+
+
+@pytest.mark.parametrize("operator", ["??", "<=>", "->", "==", "!=", "&&", "||", ":=", "=>", "|>", "**", "<<", "=~"])
+def test_an_operator_is_found_however_it_is_asked_for(operator: str) -> None:
+    held = page_terms(f"The {operator} operator compares.", "en")
+    assert operator in held
+    for question in (f"What does {operator} do?", f"what is `{operator}`", operator, f'What does "{operator}" mean?'):
+        assert (operator,) in terms(question)
 
 
 def test_every_term_of_a_question_can_be_found_on_a_page_with_the_same_text() -> None:
