@@ -13,14 +13,16 @@ from app.citations import Citation, CitationChecker, to_citation
 from app.confidence import calibration_for
 from app.evidence import EvidenceFinder, Sentence, overlap, with_following
 from app.followups import FollowUps
+from app.hard_terms import Requirement
 from app.languages import PHRASES, Phrases, language_of
 from app.llm.base import LanguageModel, Piece
 from app.prompts import chat_prompt, completion_prompt, passages_around, room_for_passages
 from app.reranker import Reranker
+from app.retrieval import retrieve
 from app.support import SupportJudge, split_claims
 from corpus.errors import InvalidInput, Overloaded, Unavailable
 from corpus.model import Hit
-from corpus.search import Searcher, SearchQuery, SearchResult
+from corpus.search import Searcher, SearchQuery
 from corpus.settings import AnswerSettings, LlmSettings, SearchSettings
 from corpus.spans import span
 
@@ -127,19 +129,28 @@ class Answerer:
         asked = query.text
         query = replace(query, text=await asyncio.to_thread(self._follow_ups.standalone, asked, history))
         rewritten = query.text if query.text != asked else None
-        result = await self._retrieve(query)
+        required = Requirement(query.text)
+        result = await retrieve(
+            replace(query, limit=self._settings.context_chunks),
+            searcher=self._searcher,
+            reranker=self._reranker,
+            candidates=self._search.rerank_candidates,
+        )
         yield Retrieved(hits=tuple(result.hits), timings_ms=result.timings_ms, rewritten_question=rewritten)
         timings = dict(result.timings_ms)
         mark = time.perf_counter()
         with span("evidence"):
             sentences = await self._evidence.find(result)
+            missing = required.missing_from(hit.chunk for hit in result.hits)
         phrases = PHRASES[await asyncio.to_thread(language_of, asked)]
         timings["evidence"] = (time.perf_counter() - mark) * 1000
         best = sentences[0].score if sentences else 0.0
         curve = calibration_for(self._evidence.embedder, query.text)
         confidence = curve.confidence(best) if sentences else 0.0
-        if not sentences or confidence < self._settings.abstain_below:
+        if not sentences or missing or confidence < self._settings.abstain_below:
             answer = await self._abstention(result.hits, best, phrases)
+            answer = replace(answer, notes=tuple(f"No page that was found holds {term!r}." for term in missing))
+            confidence = 0.0 if missing else confidence
         else:
             mark = time.perf_counter()
             pieces: list[str] = []
@@ -171,20 +182,12 @@ class Answerer:
             timings["generation"] = (time.perf_counter() - mark) * 1000
             mark = time.perf_counter()
             with span("verify", footnote__claims=len(claims)):
-                answer = await self._ground(query.text, claims, sentences, result.hits, phrases)
+                answer = await self._ground(query.text, claims, sentences, result.hits, phrases, required)
             answer = replace(answer, notes=tuple(notes))
             timings["verification"] = (time.perf_counter() - mark) * 1000
         timings["total"] = (time.perf_counter() - started) * 1000
         model = self._model.facts.name if self._model else None
         yield replace(answer, confidence=confidence, model=model, timings_ms=timings, rewritten_question=rewritten)
-
-    async def _retrieve(self, query: SearchQuery) -> SearchResult:
-        keep = self._settings.context_chunks
-        if self._reranker is None:
-            return await self._searcher.search(replace(query, limit=keep))
-        result = await self._searcher.search(replace(query, limit=max(keep, self._search.rerank_candidates)))
-        with span("rerank", footnote__candidates=len(result.hits)):
-            return await self._reranker.rerank(result, limit=keep)
 
     async def _write(self, question: str, sentences: Sequence[Sentence], asker: str) -> AsyncGenerator[Piece]:
         if self._model is None:
@@ -206,7 +209,13 @@ class Answerer:
                 yield piece
 
     async def _ground(
-        self, question: str, claims: Sequence[str], sentences: Sequence[Sentence], hits: Sequence[Hit], phrases: Phrases
+        self,
+        question: str,
+        claims: Sequence[str],
+        sentences: Sequence[Sentence],
+        hits: Sequence[Hit],
+        phrases: Phrases,
+        required: Requirement,
     ) -> Answer:
         """Keep the claims that a standing quote supports; without any, quote; without a quote that stands, abstain."""
         best = sentences[0].score
@@ -217,18 +226,20 @@ class Answerer:
         )
         if any(quote == sentences[0] for _, quote in kept):
             return _cited(AnswerState.GROUNDED, kept, best, phrases)
-        quotes = await self._standing([(f"“{quote.text}”", quote) for quote in self._quotes(sentences)])
+        quotes = await self._standing([(f"“{quote.text}”", quote) for quote in self._quotes(sentences, required)])
         if quotes:
             return _cited(AnswerState.QUOTED, quotes, best, phrases)
         return await self._abstention(hits, best, phrases)
 
-    def _quotes(self, sentences: Sequence[Sentence]) -> list[Sentence]:
-        """The best sentences, each with what follows it, no place twice."""
+    def _quotes(self, sentences: Sequence[Sentence], required: Requirement) -> list[Sentence]:
+        """The best sentences, each with what follows it, no place twice. What is about another identifier than the question's
+        isn't quoted along with a sentence that holds it."""
         quotes: list[Sentence] = []
+        to_follow = [sentence for sentence in sentences if not required.strays_in(sentence.text)]
         for sentence in sentences:
             if sentence.score < sentences[0].score - QUOTE_MARGIN or len(quotes) == self._settings.max_quotes:
                 break
-            quote = with_following(sentence, sentences)
+            quote = with_following(sentence, to_follow)
             if not any(overlap(quote, other) for other in quotes):
                 quotes.append(quote)
         return quotes

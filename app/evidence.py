@@ -7,6 +7,9 @@ what "it" is. A chunk's title and headings give its words their meaning but are 
 answer a question are about the right thing. Each match is the mean of the sentence's and its chunk's, and the words' matches are
 combined by a mean in which a word of the question that nothing matches weighs more than in MaxSim's.
 
+Two things are not left to cosines. Identifiers of the question are compared to the letter (``app/hard_terms.py``): where some
+sentences hold them, one that holds none is no evidence. And a row of a table is read with the table's header.
+
 ``docs/answers.md`` has the figures, beside plain MaxSim and beside sentences that are embedded by themselves.
 """
 
@@ -18,14 +21,19 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
+from app.hard_terms import Requirement, above
 from corpus.embedding import Embedder, Embedding, Float32
 from corpus.model import Chunk
 from corpus.search import SearchResult
-from corpus.sentences import sentence_spans
+from corpus.sentences import sentence_spans, table_spans
 from corpus.store import TokenStore
 
 MAX_QUOTE_CHARS = 400
+# A question of no more tokens than these beside its identifiers asks about little but them ("What does -x do?"). They count for
+# as many tokens as they have, but for no more than the others, and for LEAST_TOKENS at least. In longer ones the words decide.
+SHORT_TOKENS, LEAST_TOKENS = 8, 5
 MIN_QUOTE_CHARS = 12  # shorter units ("See also.", "Yes.") say nothing on their own
 
 
@@ -59,30 +67,81 @@ class EvidenceFinder:
         if result.query_embedding is None:
             return []
         sentences = distinct_sentences([hit.chunk for hit in result.hits])
-        scores = await asyncio.to_thread(self._score, result.query_embedding, sentences)
+        required = Requirement(result.text)
+        scores = await asyncio.to_thread(self._score, result.query_embedding, sentences, required)
         scored = [replace(sentence, score=score) for sentence, score in zip(sentences, scores, strict=True)]
         return sorted(scored, key=lambda s: (-s.score, s.chunk.page_id, s.start))
 
-    def _score(self, question: Embedding, sentences: Sequence[Sentence]) -> list[float]:
+    def _score(self, question: Embedding, sentences: Sequence[Sentence], required: Requirement) -> list[float]:
+        shares = shares_held(required, sentences)
+        is_word, exact = np.ones(len(question.tokens), dtype=bool), 0
+        if any(shares):
+            is_word, exact = self._weighed(question, required)
+        matches = self._matches(question.tokens[is_word], sentences)
+        if matches is None:
+            vectors = self._embedder.embed_sentences([_under(sentence.chunk, sentence.text) for sentence in sentences])
+            cosines = [_cosine(question.vector, vector) for vector in vectors]
+            return [share * cosine for share, cosine in zip(shares, cosines, strict=True)] if any(shares) else cosines
+        headers = Headers()
+        scores = []
+        for sentence, share in zip(sentences, shares, strict=True):
+            of_chunk, begin = matches[sentence.chunk.id], sentence.chunk.start
+            own = of_chunk.within(sentence.start - begin, sentence.end - begin)
+            if header := headers.over(sentence):
+                own = np.maximum(own, of_chunk.within(header[0] - begin, header[1] - begin))
+            of_words = np.mean([own, of_chunk.all], axis=0)
+            score = root_mean(np.concatenate([of_words, np.ones(exact, dtype=np.float32)]))
+            scores.append(share * score if any(shares) else score)
+        return scores
+
+    def _weighed(self, question: Embedding, required: Requirement) -> tuple[NDArray[np.bool_], int]:
+        """Which tokens of the question are matched as words, and how many count as matched wholly where its identifiers stand."""
+        spans = self._embedder.token_spans(required.question)
+        if len(spans) != len(question.tokens):  # it can't be told which they are
+            return np.ones(len(question.tokens), dtype=bool), 0
+        is_word = np.array([not any(s < term.end and term.start < e for term in required.terms) for s, e in spans], dtype=bool)
+        words = int(is_word.sum())
+        if words > SHORT_TOKENS:
+            return np.ones(len(spans), dtype=bool), 0
+        return is_word, max(LEAST_TOKENS, min(len(spans) - words, words)) if words else 1
+
+    def _matches(self, question: Float32, sentences: Sequence[Sentence]) -> dict[str, Matches] | None:
+        """Of each chunk, by its id; None if the embedder knows no token vectors."""
         chunks = {sentence.chunk.id: sentence.chunk for sentence in sentences}
         tokens = self._tokens.load(list(chunks))
         missing = [chunk for chunk in chunks.values() if chunk.id not in tokens]  # deleted a moment ago, or damaged
         if missing:
             anew = self._embedder.embed_passages([_under(chunk, chunk.text) for chunk in missing])
             tokens |= {chunk.id: embedding.tokens for chunk, embedding in zip(missing, anew, strict=True)}
-        if not any(len(vectors) for vectors in tokens.values()):  # the embedder knows no token vectors
-            vectors = self._embedder.embed_sentences([_under(sentence.chunk, sentence.text) for sentence in sentences])
-            return [_cosine(question.vector, vector) for vector in vectors]
-        matches = {
-            chunk.id: Matches(question.tokens, tokens[chunk.id], self._embedder.token_spans(chunk.text))
-            for chunk in chunks.values()
+        if not any(len(vectors) for vectors in tokens.values()):
+            return None
+        return {
+            chunk.id: Matches(question, tokens[chunk.id], self._embedder.token_spans(chunk.text)) for chunk in chunks.values()
         }
-        scores = []
-        for sentence in sentences:
-            of_chunk, begin = matches[sentence.chunk.id], sentence.chunk.start
-            own = of_chunk.within(sentence.start - begin, sentence.end - begin)
-            scores.append(root_mean(np.mean([own, of_chunk.all], axis=0)))
-        return scores
+
+
+def shares_held(required: Requirement, sentences: Sequence[Sentence]) -> list[float]:
+    """How many of the question's identifiers each sentence holds, as a share of what the best one does; 0 of all where none
+    holds any."""
+    held = [required.held_by(sentence.text, under=above(sentence.chunk)) for sentence in sentences] if required else []
+    most = max(held, default=0)
+    return [count / most for count in held] if most else [0.0] * len(sentences)
+
+
+class Headers:
+    """The header rows of tables, found once for each chunk."""
+
+    def __init__(self) -> None:
+        self._found: dict[str, list[tuple[int, int, int]]] = {}
+
+    def over(self, sentence: Sentence) -> tuple[int, int] | None:
+        """Where in the page the header row over a table's row stands, as far as its chunk holds it. None for other sentences."""
+        if not sentence.text.startswith("|"):
+            return None
+        chunk = sentence.chunk
+        if chunk.id not in self._found:
+            self._found[chunk.id] = [(chunk.start + s, chunk.start + h, chunk.start + e) for s, h, e in table_spans(chunk.text)]
+        return next(((start, header) for start, header, end in self._found[chunk.id] if header <= sentence.start < end), None)
 
 
 class Matches:

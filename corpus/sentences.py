@@ -50,6 +50,23 @@ def sentence_spans(text: str) -> list[Span]:
     return [span for span in (_stripped(text, *unit) for unit in units) if span]
 
 
+def table_spans(text: str) -> list[tuple[int, int, int]]:
+    """``(start, header_end, end)`` of each table in ``text`` that has a header: its header row is ``text[start:header_end]``."""
+    tables: list[tuple[int, int, int]] = []
+    lines = _lines(text)
+    opened: Span | None = None
+    for i, (start, end) in enumerate(lines):
+        is_row = bool(_TABLE_ROW.match(text[start:end]))
+        if is_row and opened is None and i + 1 < len(lines) and _TABLE_SEPARATOR.match(text[slice(*lines[i + 1])]):
+            opened = (start, end)
+        elif opened is not None and not is_row:
+            tables.append((*opened, start))
+            opened = None
+    if opened is not None:
+        tables.append((*opened, len(text)))
+    return tables
+
+
 def _regions(text: str) -> Iterator[tuple[str, int, int]]:
     """Consecutive stretches of one kind: a whole code block, one table row, or a run of prose lines."""
     lines = _lines(text)

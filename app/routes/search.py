@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import time
-from dataclasses import replace
 
 from fastapi import APIRouter
 
+from app.retrieval import retrieve
 from app.routes.asking import tell_if_slow
 from app.routes.problems import problems
 from app.schemas import HitBody, SearchRequest, SearchResponse
@@ -14,7 +14,6 @@ from app.state import Querying
 from corpus.errors import InvalidInput
 from corpus.model import SearchMode
 from corpus.search import SearchQuery
-from corpus.spans import span
 
 router = APIRouter(prefix="/v1", tags=["search"])
 
@@ -39,12 +38,7 @@ async def search(body: SearchRequest, service: Querying) -> SearchResponse:
     )
     started = time.perf_counter()
     reranker = service.reranker if body.rerank and body.mode is not SearchMode.LEXICAL else None
-    if reranker is None:
-        result = await service.searcher.search(query)
-    else:
-        result = await service.searcher.search(replace(query, limit=max(body.limit, settings.search.rerank_candidates)))
-        with span("rerank", footnote__candidates=len(result.hits)):
-            result = await reranker.rerank(result, limit=body.limit)
+    result = await retrieve(query, searcher=service.searcher, reranker=reranker, candidates=settings.search.rerank_candidates)
     service.metrics.searched(result.timings_ms)
     elapsed_ms = (time.perf_counter() - started) * 1000
     tell_if_slow(settings.server, "search", body.query, result.timings_ms, elapsed_ms=elapsed_ms)

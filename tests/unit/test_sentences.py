@@ -6,7 +6,7 @@ import sentencex
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from corpus.sentences import MAX_UNIT_CHARS, sentence_spans
+from corpus.sentences import MAX_UNIT_CHARS, sentence_spans, table_spans
 
 
 def units(text: str) -> list[str]:
@@ -147,3 +147,11 @@ def test_the_segmenter_loses_no_character(text: str) -> None:
 def test_all_words_of_a_paragraph_are_in_units(text: str) -> None:
     if not text.lstrip()[:1].isdigit():
         assert "".join("".join(units(text)).split()) == "".join(text.split())
+
+
+def test_tables_and_their_header_rows() -> None:
+    text = "Intro.\n\n| a | b |\n| --- | --- |\n| 1 | 2 |\n| 3 | 4 |\n\nBetween.\n\n| no | header |\n\n| c |\n| --- |\n| 5 |"
+    found = table_spans(text)
+    assert [text[start:header] for start, header, _ in found] == ["| a | b |", "| c |"]
+    assert [text[header:end].count("\n") for _, header, end in found] == [4, 2]
+    assert table_spans("| 1 | 2 |\n| 3 | 4 |") == []  # a chunk that begins in the midst of one
