@@ -18,6 +18,7 @@ from corpus.pages import Collection as StoredCollection
 from corpus.pages import Page as StoredPage
 from corpus.sources import every_seconds
 from corpus.url_log import UrlVisit
+from corpus.urls import spelled
 from corpus.verify import Difference, Finding, Report
 
 MAX_HISTORY = 20  # questions
@@ -51,7 +52,7 @@ class Request(BaseModel):
 
 
 class Filters(Request):
-    url_prefix: str | None = Field(
+    url_prefix: Annotated[str, AfterValidator(spelled)] | None = Field(
         None, max_length=2048, description="Only pages whose URL begins so, by whole path segments: end it with /."
     )
     language: str | None = Field(None, max_length=16, description="Only pages in this language (BCP 47 primary tag, such as en).")
@@ -297,9 +298,20 @@ class PageBody(BaseModel):
         return cls.model_validate(page, from_attributes=True)
 
 
+class AliasBody(BaseModel):
+    """Another URL of a page, and why it is one."""
+
+    url: str
+    kind: str
+    seen_at: datetime
+
+
 class PageList(BaseModel):
+    """``alias``: where one page was asked for by another URL of it, that URL."""
+
     pages: list[PageBody]
     next: str | None = Field(description="Pass as `after` for the next ones; null at the end.")
+    alias: AliasBody | None = None
 
 
 class ChunkBody(BaseModel):
@@ -308,14 +320,6 @@ class ChunkBody(BaseModel):
     start: int
     end: int
     heading_path: list[str]
-
-
-class AliasBody(BaseModel):
-    """Another URL of a page, and why it is one."""
-
-    url: str
-    kind: str
-    seen_at: datetime
 
 
 class PageDetail(PageBody):

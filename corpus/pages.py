@@ -10,7 +10,7 @@ from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Select, and_, bindparam, delete, func, insert, select, update
+from sqlalchemy import Connection, Select, and_, bindparam, delete, func, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -31,6 +31,7 @@ from corpus.tables import (
     SourceRow,
     UrlRow,
 )
+from corpus.urls import spelled, spellings
 
 log = logging.getLogger(__name__)
 
@@ -73,6 +74,14 @@ class Alias:
     url: str
     kind: str
     seen_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class PageAt:
+    """A live page that was looked up by an address. ``alias``: the other URL of it that the address is, None if it is its own."""
+
+    page: Page
+    alias: Alias | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,23 +183,40 @@ class Pages:
         self,
         *,
         collection: str,
-        url: str | None = None,
         url_prefix: str | None = None,
         after: str | None = None,
         limit: int = 50,
     ) -> tuple[list[Page], str | None]:
-        """Live pages by URL, and the cursor of the next ones (a URL) or None. Both filters are literal, in case too."""
+        """Live pages by URL, and the cursor of the next ones (a URL) or None. The prefix counts as it is given, and as URLs are
+        spelled."""
         collection_id = await self.collection_id(collection)
         statement = _live_pages().where(PageRow.collection_id == collection_id).order_by(PageRow.url).limit(limit + 1)
-        if url is not None:
-            statement = statement.where(PageRow.url == url)
-        if url_prefix:  # as a range of the index: SQLite's LIKE takes upper and lower case for the same
-            statement = statement.where(PageRow.url >= url_prefix, PageRow.url < url_prefix + "\U0010ffff")
+        if url_prefix:  # as ranges of the index: SQLite's LIKE takes upper and lower case for the same
+            begins = {url_prefix, spelled(url_prefix)}
+            statement = statement.where(or_(*(and_(PageRow.url >= one, PageRow.url < one + "\U0010ffff") for one in begins)))
         if after:
             statement = statement.where(PageRow.url > after)
         async with self._database.read() as connection:
             pages = [_page(row) for row in (await connection.execute(statement)).all()]
         return (pages[:limit], pages[limit - 1].url) if len(pages) > limit else (pages, None)
+
+    async def at(self, address: str, *, collection: str) -> PageAt | None:
+        """The live page that somebody means by ``address``: it is stored under one of its spellings (``corpus/urls.py``), or one
+        of them is known as another URL of it. The likeliest spelling decides; a page's own URL comes before other pages' aliases.
+
+        Raises: NotFound, if there is no such collection.
+        """
+        collection_id = await self.collection_id(collection)
+        urls = spellings(address)
+        own = _live_pages().where(PageRow.collection_id == collection_id, PageRow.url.in_(urls))
+        aliases = select(AliasRow).where(AliasRow.collection_id == collection_id, AliasRow.url.in_(urls))
+        async with self._database.read() as connection:
+            pages = {row.url: PageAt(_page(row)) for row in (await connection.execute(own)).all()}
+            for alias in (await connection.execute(aliases)).all():
+                row = (await connection.execute(_live_pages().where(PageRow.id == alias.page_id))).first()
+                if row is not None and alias.url not in pages:
+                    pages[alias.url] = PageAt(_page(row), Alias(alias.url, alias.kind, alias.seen_at))
+        return next((pages[url] for url in urls if url in pages), None)
 
     async def get(self, page_id: str) -> Page:
         """Raises: NotFound."""

@@ -146,6 +146,10 @@ class Footnote:
             if (after := part["next"]) is None:
                 return
 
+    def page_at(self, url: str, *, collection: str = DEFAULT_COLLECTION) -> Page | None:
+        """The page of an address: in any spelling, with any fragment (a citation's, say), or another URL of it."""
+        return _only(self._json(_page_at(url, collection)))
+
     def page(self, page_id: str) -> PageDetail:
         """A page with its text."""
         return cast(PageDetail, self._json(Call("GET", f"/v1/pages/{segment(page_id)}")))
@@ -264,6 +268,10 @@ class AsyncFootnote:
             if (after := part["next"]) is None:
                 return
 
+    async def page_at(self, url: str, *, collection: str = DEFAULT_COLLECTION) -> Page | None:
+        """As :meth:`Footnote.page_at`."""
+        return _only(await self._json(_page_at(url, collection)))
+
     async def page(self, page_id: str) -> PageDetail:
         return cast(PageDetail, await self._json(Call("GET", f"/v1/pages/{segment(page_id)}")))
 
@@ -330,6 +338,14 @@ def _search(
 
 def _ingest(urls: Sequence[str], mode: IngestMode, collection: str, more: Mapping[str, Any]) -> Call:
     return Call("POST", "/v1/ingest", {"urls": list(urls), "mode": mode, "collection": collection, **more})
+
+
+def _page_at(url: str, collection: str) -> Call:
+    return Call("GET", "/v1/pages", params={"collection": collection, "url": url})
+
+
+def _only(found: Body) -> Page | None:
+    return cast(Page, found["pages"][0]) if found["pages"] else None
 
 
 def _pages(collection: str, url_prefix: str | None, after: str | None) -> Call:

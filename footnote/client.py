@@ -183,15 +183,14 @@ class Client:
         """The first ``limit`` pages by URL."""
         return self._paged("/v1/pages", "pages", {"collection": collection, "url_prefix": url_prefix}, limit=limit)
 
-    def page_at(self, url: str, *, collection: str) -> Body | None:
-        """The page of exactly this URL."""
-        found = self._json("GET", "/v1/pages", params={"collection": collection, "url": url})["pages"]
-        return found[0] if found else None
+    def page_at(self, url: str, *, collection: str) -> tuple[Body | None, Body | None]:
+        """The page of an address, and where that is another URL of it, that URL with its ``kind``."""
+        found = self._json("GET", "/v1/pages", params={"collection": collection, "url": url})
+        return (found["pages"][0] if found["pages"] else None), found.get("alias")
 
-    def url_log(self, url: str, *, collection: str, limit: int) -> list[Body]:
-        """What each job made of the URL; the newest ``limit``."""
-        params = {"collection": collection, "url": url, "limit": limit}
-        return list(self._json("GET", "/v1/urls/log", params=params)["visits"])
+    def url_log(self, url: str, *, collection: str, limit: int) -> Body:
+        """What each job made of an address: its ``url`` as jobs know it, and the newest ``limit`` of its ``visits``."""
+        return self._json("GET", "/v1/urls/log", params={"collection": collection, "url": url, "limit": limit})
 
     def page(self, page_id: str) -> Body:
         """A page with its text."""

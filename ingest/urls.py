@@ -1,8 +1,6 @@
-"""URLs: one spelling for each, the policy they must pass before any name is resolved, and the scope of a crawl.
+"""Which URLs may be fetched: the policy that they must pass before any name is resolved, and the scope of a crawl.
 
-Parsing is ada's (the WHATWG parser of Node.js), so that Footnote reads a URL exactly as a browser would: dot segments,
-IDNA, full-width digits, and IPv4 written in decimal, octal, hex or short form are all gone before a host is judged.
-A second reading of the same URL by another parser is how guards are slipped past, so nothing else here parses one.
+How a URL is read and spelled is said in ``corpus/urls.py``; nothing else parses one.
 
 What is refused raises :class:`ForbiddenAddress` (``forbidden_scheme``, ``userinfo``, ``forbidden_port``,
 ``forbidden_address``) or, if it is no usable URL at all, :class:`PermanentError` (``bad_url``, ``url_too_long``).
@@ -11,77 +9,34 @@ What is refused raises :class:`ForbiddenAddress` (``forbidden_scheme``, ``userin
 from __future__ import annotations
 
 import re
-import string
 from collections.abc import Iterable
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from ipaddress import ip_address
 from typing import Self
 
-import ada_url
-
 from corpus.errors import ForbiddenAddress, PermanentError
 from corpus.settings import IngestSettings
+from corpus.urls import DEFAULT_PORTS, UrlParts, normalise, resolve_link, split_url
 from ingest.addresses import is_cloud_metadata, is_ip_literal, special_purpose
+
+__all__ = [
+    "MAX_URL_CHARS",
+    "Scope",
+    "UrlParts",
+    "check_address",
+    "check_url",
+    "is_private_allowed",
+    "normalise",
+    "resolve_link",
+    "same_site",
+    "split_url",
+]
 
 MAX_URL_CHARS = 2048
 
-_DEFAULT_PORTS = {"http": 80, "https": 443}
-_UNRESERVED = frozenset(string.ascii_letters + string.digits + "-._~")  # RFC 3986, section 2.3
-_STRAY_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
-_PERCENT_TRIPLET = re.compile(r"%([0-9A-Fa-f]{2})")
 _UNSAFE = re.compile(r"[\s\\\x00-\x20\x7f-\x9f]")
 _HOST_NAME = re.compile(r"(?=.{1,253}\Z)[a-z0-9_-]{1,63}(?:\.[a-z0-9_-]{1,63})*")
-
-
-@dataclass(frozen=True, slots=True)
-class UrlParts:
-    """The parts of a normalised URL. ``host`` is without brackets, ``authority`` is what the Host header says."""
-
-    scheme: str
-    host: str
-    port: int
-    authority: str
-    target: str
-
-    @property
-    def origin(self) -> str:
-        return f"{self.scheme}://{self.authority}"
-
-    @property
-    def path(self) -> str:
-        return self.target.partition("?")[0]
-
-
-def normalise(url: str) -> str:
-    """The one spelling of an http or https URL: equal results mean the same page (RFC 3986, section 6.2.2).
-
-    Scheme and host in lower case, IDNA in punycode, no default port, no fragment, no dot segments, no final dot of the
-    host, percent-encoding only where needed and in upper case, "/" for an empty path. The query stays as it is.
-    Idempotent.
-
-    Raises:
-        PermanentError: not a URL. ForbiddenAddress: another scheme.
-    """
-    return _spelled(_parsed(url))
-
-
-def resolve_link(base: str, reference: str) -> str:
-    """``reference`` (a link or a Location header) against ``base``, normalised. Raises as :func:`normalise` does."""
-    return _spelled(_parsed(reference, base))
-
-
-def split_url(url: str) -> UrlParts:
-    """The parts of ``url``. Raises as :func:`normalise` does."""
-    parsed = _parsed(url)
-    scheme = parsed.protocol.removesuffix(":")
-    return UrlParts(
-        scheme=scheme,
-        host=parsed.hostname.strip("[]"),
-        port=int(parsed.port or _DEFAULT_PORTS[scheme]),
-        authority=parsed.host,
-        target=parsed.pathname + parsed.search,
-    )
 
 
 def check_url(url: str, settings: IngestSettings) -> str:
@@ -96,10 +51,9 @@ def check_url(url: str, settings: IngestSettings) -> str:
         raise PermanentError(
             f"{url!r} holds white space, a control character or a backslash. Percent-encode it.", reason="bad_url"
         )
-    parsed = _parsed(url)
-    if parsed.username or parsed.password:
+    if split_url(url).has_userinfo:
         raise ForbiddenAddress("URLs with user name or password are not fetched. Remove what is before the @.", reason="userinfo")
-    normalised = _spelled(parsed)
+    normalised = normalise(url)
     if len(normalised) > MAX_URL_CHARS:  # percent-encoding can triple it
         raise PermanentError(f"The URL is longer than {MAX_URL_CHARS} characters once encoded.", reason="url_too_long")
     parts = split_url(normalised)
@@ -107,7 +61,7 @@ def check_url(url: str, settings: IngestSettings) -> str:
         check_address(parts.host, host=parts.host, port=parts.port, settings=settings)
     elif not _HOST_NAME.fullmatch(parts.host):
         raise PermanentError(f"{parts.host!r} is not a host name.", reason="bad_url")
-    if parts.port not in _DEFAULT_PORTS.values() and not is_private_allowed(parts.host, parts.port, settings):
+    if parts.port not in DEFAULT_PORTS.values() and not is_private_allowed(parts.host, parts.port, settings):
         raise ForbiddenAddress(
             f"Port {parts.port} of {parts.host} is not fetched: only 80 and 443 are. "
             f"If you mean it, add {parts.authority!r} to ingest.allow_private_hosts.",
@@ -207,30 +161,6 @@ class Scope:
 
 def _matches_any(url: str, patterns: tuple[str, ...]) -> bool:
     return any(fnmatchcase(url, pattern) for pattern in patterns)
-
-
-def _parsed(url: str, base: str | None = None) -> ada_url.URL:
-    try:
-        parsed = ada_url.URL(url, base)
-    except ValueError as exc:
-        raise PermanentError(f"{url!r} is not a URL. Write it like https://example.com/page.", reason="bad_url") from exc
-    if parsed.protocol.removesuffix(":") not in _DEFAULT_PORTS:
-        raise ForbiddenAddress(f"Only http and https are fetched, not {parsed.protocol}", reason="forbidden_scheme")
-    return parsed
-
-
-def _spelled(parsed: ada_url.URL) -> str:
-    parsed.hash = ""
-    if name := parsed.hostname.rstrip("."):  # "h." and "h" are one host; RFC 1034, section 3.1
-        parsed.hostname = name
-    # WHATWG parsing leaves percent-encoding as written; section 6.2.2.2 of RFC 3986 says which spellings are one.
-    # A "%" that encodes nothing is encoded first, lest decoding its neighbours make a triplet of it.
-    return _PERCENT_TRIPLET.sub(_spelled_triplet, _STRAY_PERCENT.sub("%25", parsed.href))
-
-
-def _spelled_triplet(match: re.Match[str]) -> str:
-    char = chr(int(match[1], 16))
-    return char if char in _UNRESERVED else match[0].upper()
 
 
 def _host_entry(entry: str) -> tuple[str, int | None]:

@@ -97,7 +97,7 @@ async def search(
 async def read_page(
     context: Context,
     page_id: Annotated[str | None, Field(description="A page's id, as citations and hits have it.")] = None,
-    url: Annotated[str | None, Field(description="Instead of page_id: the page's URL.")] = None,
+    url: Annotated[str | None, Field(description="Instead of page_id: an address of the page, such as a citation's.")] = None,
     collection: Collection = DEFAULT_COLLECTION,
     start: Annotated[int, Field(ge=0, description="Begin at this character.")] = 0,
 ) -> PagePart:
@@ -153,10 +153,10 @@ def refusals_as_tool_errors() -> Iterator[None]:
 async def _page_at(service: Service, url: str | None, collection: str) -> str:
     if not url:
         raise InvalidInput("Give page_id or url.")
-    found = await page_routes.list_pages(service, collection=collection, url=url.partition("#")[0])
-    if not found.pages:
+    found = await service.pages.at(url, collection=collection)
+    if found is None:
         raise InvalidInput(f"No page of {url} is indexed in {collection!r}. `search` finds those there are.")
-    return found.pages[0].id
+    return found.page.id
 
 
 def _service(context: Context, scope: Scope) -> Service:

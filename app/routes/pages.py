@@ -24,7 +24,9 @@ from app.schemas import (
 from app.state import Administering, Ingesting, Querying, Service
 from corpus.pages import DEFAULT_COLLECTION
 from corpus.url_log import url_visits
+from corpus.urls import spellings
 
+MAX_ADDRESS_CHARS = 16_384  # a citation's address quotes its page in percent-encoded words
 Before = Annotated[int | None, Query(ge=1, le=2**53, description="`next` of the answer before.")]
 LogLimit = Annotated[int, Query(ge=1, le=1000)]
 
@@ -35,14 +37,23 @@ router = APIRouter(prefix="/v1", tags=["pages"])
 async def list_pages(
     service: Querying,
     collection: Annotated[CollectionName, Query()] = DEFAULT_COLLECTION,
-    url: Annotated[str | None, Query(max_length=4096, description="The page of exactly this URL.")] = None,
+    url: Annotated[
+        str | None,
+        Query(
+            max_length=MAX_ADDRESS_CHARS,
+            description="The page of this address, in any spelling, with any fragment (a citation's, say), or another URL of it.",
+        ),
+    ] = None,
     url_prefix: Annotated[str | None, Query(max_length=2048)] = None,
     after: Annotated[str | None, Query(max_length=4096, description="`next` of the answer before.")] = None,
     limit: Annotated[int, Query(ge=1, le=1000)] = 50,
 ) -> PageList:
-    """Live pages by URL."""
-    filters = {"url": url, "url_prefix": url_prefix}
-    pages, cursor = await service.pages.list(collection=collection, **filters, after=after, limit=limit)
+    """Live pages by URL; with `url` the one of that address alone."""
+    if url is not None:
+        found = await service.pages.at(url, collection=collection)
+        alias = AliasBody.model_validate(found.alias, from_attributes=True) if found and found.alias else None
+        return PageList(pages=[PageBody.of(found.page)] if found else [], next=None, alias=alias)
+    pages, cursor = await service.pages.list(collection=collection, url_prefix=url_prefix, after=after, limit=limit)
     return PageList(pages=[PageBody.of(page) for page in pages], next=cursor)
 
 
@@ -67,14 +78,22 @@ async def page_log(page_id: str, service: Querying, before: Before = None, limit
 
 @router.get("/urls/log", responses=problems(404))
 async def url_log(
-    url: Annotated[str, Query(min_length=1, max_length=4096)],
+    url: Annotated[str, Query(min_length=1, max_length=MAX_ADDRESS_CHARS)],
     service: Querying,
     collection: Annotated[CollectionName, Query()] = DEFAULT_COLLECTION,
     before: Before = None,
     limit: LogLimit = 50,
 ) -> UrlLog:
-    """As for a page, also for URLs that are none: they failed, were skipped or lead elsewhere. Empty if no job knows it."""
-    return await _log(service, url, await service.pages.collection_id(collection), before=before, limit=limit)
+    """As for a page, also for URLs that are none: they failed, were skipped or lead elsewhere. Empty if no job knows it. The
+    address may be spelled in any way, and have a fragment; `url` in the answer is the one that jobs know."""
+    collection_id = await service.pages.collection_id(collection)
+    for spelling in spellings(url):
+        log = await _log(service, spelling, collection_id, before=before, limit=limit)
+        if log.visits:
+            return log
+    if found := await service.pages.at(url, collection=collection):  # a URL that no job visited, but a page names as its own
+        return await _log(service, found.page.url, collection_id, before=before, limit=limit)
+    return UrlLog(url=url, visits=[], next=None)
 
 
 async def _log(service: Service, url: str, collection_id: int, *, before: int | None, limit: int) -> UrlLog:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from typing import Annotated
 
@@ -85,15 +86,13 @@ def log(
 ) -> None:
     """Show what each job made of a URL, the newest first: also of one that is no page, and why it is none."""
     with connect(chosen_url(ctx, url)) as client:
-        known = page if "://" in page else client.page(page)["url"]
-        visits = client.url_log(known, collection=collection, limit=limit)
-        if not visits and "://" in page:
-            known = page + "/"
-            visits = client.url_log(known, collection=collection, limit=limit)
+        found = client.url_log(client.page(page)["url"] if is_id(page) else page, collection=collection, limit=limit)
     if as_json:
-        show_json({"url": known if visits else page, "visits": visits})
-    elif visits:
-        render.visits(out(), visits)
+        show_json({"url": found["url"], "visits": found["visits"]})
+    elif found["visits"]:
+        if not is_id(page) and found["url"] != page:
+            show_note(f"{page} is {found['url']} here.")
+        render.visits(out(), found["visits"])
     else:
         show_note(f"No job in the collection {collection!r} knows {page}.")
 
@@ -134,14 +133,21 @@ def collections(ctx: typer.Context, url: UrlOption = None, as_json: JsonOption =
         render.collections(out(), found)
 
 
+def is_id(page: str) -> bool:
+    """Whether a page is named by its id rather than by an address of it."""
+    return re.fullmatch(r"[0-9a-f]{32}", page) is not None
+
+
 def _find(client: Client, page: str, *, collection: str) -> Body:
-    """The page with this id or URL. Raises: NotFound."""
-    if "://" not in page:
+    """The page with this id or address; what it is called here is said where that is another URL. Raises: NotFound."""
+    if is_id(page):
         return client.page(page)
-    for spelled in (page, page + "/"):
-        if found := client.page_at(spelled, collection=collection):
-            return found
-    raise NotFound(f"{page} is not indexed in the collection {collection!r}. See: footnote pages --url-prefix …")
+    found, alias = client.page_at(page, collection=collection)
+    if found is None:
+        raise NotFound(f"{page} is not indexed in the collection {collection!r}. See: footnote pages --url-prefix …")
+    if alias is not None:
+        show_note(f"{alias['url']} is another URL of {found['url']} ({alias['kind']}).")
+    return found
 
 
 def _pages(count: int) -> str:

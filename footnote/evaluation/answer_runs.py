@@ -101,9 +101,8 @@ class Examination:
         found: set[str] = set()
         for document in documents:
             url = self._urls[document]
-            pages, _ = await self._pages.list(collection=DEFAULT_COLLECTION, url=url, limit=1)
-            for page in pages:
-                found |= {chunk.id for chunk in (await self._pages.whole(page.id)).chunks}
+            if at := await self._pages.at(url, collection=DEFAULT_COLLECTION):
+                found |= {chunk.id for chunk in (await self._pages.whole(at.page.id)).chunks}
         return found
 
     async def _unresolved(self, answer: Answer) -> int:

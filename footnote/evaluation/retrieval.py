@@ -9,7 +9,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from corpus.errors import PermanentError
 from corpus.settings import Settings
 from footnote.client import Client
 from footnote.evaluation import reproduction
@@ -21,7 +20,6 @@ from footnote.evaluation.progress import Progress
 from footnote.evaluation.retrieval_results import Body, set_bodies
 from footnote.evaluation.running import run_all
 from footnote.evaluation.statistics import RESAMPLES
-from ingest.urls import normalise
 
 FORMAT = 1
 
@@ -99,20 +97,9 @@ def _with_indexed_urls(dataset: Dataset, client: Client, *, collection: str) -> 
     spelled: dict[str, str] = {}
     missing: list[str] = []
     for url in dict.fromkeys(url for grades in qrels.values() for url in grades):
-        page = _page_at(url, client, collection=collection)
-        spelled[url] = page or url
+        page, _ = client.page_at(url, collection=collection)
+        spelled[url] = page["url"] if page else url
         if page is None:
             missing.append(url)
     found = {query: {spelled[url]: grade for url, grade in grades.items()} for query, grades in qrels.items()}
     return replace(dataset, judgements=[Judgement("", found)]), missing
-
-
-def _page_at(url: str, client: Client, *, collection: str) -> str | None:
-    try:
-        url = normalise(url)
-    except PermanentError:
-        return None
-    for spelling in (url, f"{url}/", url.removesuffix("/")):
-        if page := client.page_at(spelling, collection=collection):
-            return str(page["url"])
-    return None

@@ -112,7 +112,9 @@ async def test_the_new_index_takes_the_old_ones_place(settings: Settings, fake_e
 
 
 async def whole_text(shelf: Shelf, url: str) -> str:
-    [page] = (await shelf.pages.list(collection="default", url=url))[0]
+    found = await shelf.pages.at(url, collection="default")
+    assert found is not None
+    page = found.page
     return (await shelf.pages.whole(page.id)).text
 
 

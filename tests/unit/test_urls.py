@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from corpus.errors import ForbiddenAddress, IngestError, PermanentError
 from corpus.settings import IngestSettings
+from corpus.urls import spelled, spellings
 from ingest.addresses import is_ip_literal, is_public
 from ingest.urls import MAX_URL_CHARS, Scope, check_url, is_private_allowed, normalise, resolve_link, same_site, split_url
 
@@ -228,3 +229,21 @@ def test_a_site_with_and_without_www_is_one() -> None:
         assert scope.admits("https://www.example.org.evil.example/a", 1) == "other_host"
     assert same_site("https://h/a", "http://www.h/b")
     assert not same_site("https://h/", "https://www2.h/")
+
+
+@given(st.text(max_size=60))
+def test_an_address_may_stand_for_some_urls_whatever_it_is(address: str) -> None:
+    found = spellings(address)
+    assert address in found
+    assert len(found) == len(set(found)) <= 8
+    assert spelled(spelled(address)) == spelled(address)
+
+
+def test_a_whole_address_stands_for_no_other_scheme() -> None:
+    assert spellings("https://a.example/x#y") == ["https://a.example/x", "https://a.example/x/", "https://a.example/x#y"]
+    assert spellings("a.example/x?b=/")[:4] == [
+        "https://a.example/x?b=/",
+        "http://a.example/x?b=/",
+        "https://a.example/x/?b=/",
+        "http://a.example/x/?b=/",
+    ]

@@ -21,7 +21,7 @@ export function pagesView() {
 
 function listPages(parameters, signal) {
   if (parameters.get("collection")) chooseCollection(parameters.get("collection"));
-  const prefix = h("input", { type: "url", value: parameters.get("prefix") ?? "", placeholder: "https://docs.example.com/", autocomplete: "off" });
+  const prefix = h("input", { type: "text", inputmode: "url", spellcheck: "false", value: parameters.get("prefix") ?? "", placeholder: "https://docs.example.com/", autocomplete: "off" });
   const list = h("ul", { class: "page-list" });
   const more = h("div", { class: "told" });
   let asked = 0;
@@ -32,9 +32,11 @@ function listPages(parameters, signal) {
     show(more, h("p", { class: "progress" }, "Reading…"));
     try {
       const query = { collection: chosenCollection(), url_prefix: prefix.value.trim(), after, limit: AT_ONCE };
-      const { pages, next } = await api.pages(query, signal);
+      const [{ pages, next }, exact] = await Promise.all([api.pages(query, signal), after ? null : pageAt(query, signal)]);
       if (mine !== asked) return; // asked anew meanwhile
-      list.append(...pages.map(pageItem));
+      if (exact?.alias) list.append(h("li", { class: "hint" }, h("bdi", { dir: "ltr" }, shownUrl(exact.alias.url)), " is another URL of:"));
+      const first = (exact?.pages ?? []).filter((page) => pages.every((other) => other.id !== page.id));
+      list.append(...[...first, ...pages].map(pageItem));
       show(more, !list.hasChildNodes() && h("p", {}, "No page is stored under this address."), next && button("More", () => load(next)));
     } catch (error) {
       if (error.name !== "AbortError") show(more, problemBox(error, () => load(after)));
@@ -50,8 +52,13 @@ function listPages(parameters, signal) {
   return h("section", { class: "pages" },
     h("h1", { tabindex: "-1" }, "Pages"),
     h("form", { class: "finding", on: { submit: find } },
-      field("Addresses that begin with", prefix), h("button", { type: "submit" }, "Show"), collectionSelect({ signal, onChange: () => load() })),
+      field("Address, or what addresses begin with", prefix), h("button", { type: "submit" }, "Show"), collectionSelect({ signal, onChange: () => load() })),
     list, more);
+}
+
+/** The page that a whole address leads to: a citation's, one spelled otherwise, or another URL of the page. */
+function pageAt({ collection, url_prefix }, signal) {
+  return url_prefix ? api.pages({ collection, url: url_prefix }, signal) : null;
 }
 
 function pageItem(page) {
