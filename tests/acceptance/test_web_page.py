@@ -319,6 +319,22 @@ def test_by_keyboard_alone(visit: Visit, stocked: MortalService, model: Scripted
     expect(page.get_by_role("button", name="Delete this page")).to_be_focused()
 
 
+def test_a_page_is_found_by_a_pasted_address(browser: Browser, stocked: MortalService) -> None:
+    page = next(p for p in stocked.get("/v1/pages")["pages"] if p["title"] == "Boats")
+    with visiting(browser, stocked.url) as visit:
+        visit.open("#/pages")
+        box = visit.page.get_by_label("Address, or what addresses begin with")
+        for pasted in (
+            f"{page['url']}#:~:text=boats,-sea",
+            page["url"].removeprefix("http://"),
+            page["url"].upper()[:12] + page["url"][12:],
+        ):
+            box.fill(pasted)
+            visit.page.get_by_role("button", name="Show", exact=True).click()
+            expect(visit.page.locator(".page-list li")).to_have_count(1)
+            expect(visit.page.locator(".page-list").get_by_role("link", name="Boats")).to_be_visible()
+
+
 def test_on_a_phone(browser: Browser, stocked: MortalService, model: ScriptedModel) -> None:
     model.text = TOWER
     pages = stocked.get("/v1/pages")["pages"]
