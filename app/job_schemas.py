@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 
-from app.schemas import Every, Request
+from app.schemas import CoverageBody, Every, Request
 from corpus.database import utc_now
 from corpus.jobs import Failure, JobStatus, UrlOutcome, worked_s
 from corpus.model import IngestMode, JobState, UrlState
@@ -32,6 +32,7 @@ class UrlOutcomeBody(BaseModel):
     size_bytes: int | None
     elapsed_ms: int | None
     finished_at: datetime | None
+    coverage: CoverageBody | None = Field(description="null where nothing was read.")
 
     @classmethod
     def of(cls, outcome: UrlOutcome) -> UrlOutcomeBody:
@@ -42,7 +43,8 @@ class JobBody(BaseModel):
     """``urls`` counts the job's URLs by state; ``found`` is their sum; ``removed`` counts pages that vanished from the source.
 
     ``worked_s``: seconds spent on it, pauses left out. ``run`` counts how often it was begun. ``waits_for``: the older job of
-    its source that must end before this one begins.
+    its source that must end before this one begins. ``poorly_kept`` counts pages of which much of the text was left out;
+    ``notes`` name the first.
     """
 
     id: str
@@ -65,6 +67,7 @@ class JobBody(BaseModel):
     urls: dict[UrlState, int]
     chunks: int
     removed: int
+    poorly_kept: int
     failures: list[UrlOutcomeBody]
 
     @classmethod
@@ -90,6 +93,7 @@ class JobBody(BaseModel):
             urls={state: job.urls.get(state, 0) for state in UrlState},
             chunks=job.chunks,
             removed=job.removed,
+            poorly_kept=job.poorly_kept,
             failures=[UrlOutcomeBody.of(outcome) for outcome in job.failures],
         )
 

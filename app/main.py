@@ -55,13 +55,14 @@ def create_app(
     settings: Settings,
     *,
     companions: Sequence[Companion] = (),
+    explainer: Companion | None = None,
     on_failed_start: Callable[[], None] = lambda: None,
     readiness: Readiness | None = None,
 ) -> FastAPI:
     """The service. It listens at once and loads in the background, so that /readyz can tell how far it is.
 
-    ``companions`` run in the same process once the corpus is open; ``on_failed_start`` is called after a start that
-    failed, with the reason in ``readiness.error``.
+    ``companions`` run in the same process once the corpus is open; ``explainer`` too, where none of them can show how a page is
+    read; ``on_failed_start`` is called after a start that failed, with the reason in ``readiness.error``.
     """
     state = readiness or Readiness()
     meters = Metrics()
@@ -70,7 +71,7 @@ def create_app(
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         ending = asyncio.Event()
-        running = asyncio.create_task(_run(settings, companions, state, ending, on_failed_start, meters))
+        running = asyncio.create_task(_run(settings, companions, explainer, state, ending, on_failed_start, meters))
         try:
             async with mcp_door.open():
                 yield
@@ -139,6 +140,7 @@ def allowed_hosts(server: ServerSettings) -> list[str]:
 async def _run(
     settings: Settings,
     companions: Sequence[Companion],
+    explainer: Companion | None,
     readiness: Readiness,
     ending: asyncio.Event,
     on_failed_start: Callable[[], None],
@@ -148,7 +150,8 @@ async def _run(
     # What a start makes is there to stay; looking through it for garbage again and again took a sixth of the start.
     gc.disable()
     try:
-        async with open_service(settings, companions=companions, readiness=readiness, metrics=metrics) as service:
+        opened = open_service(settings, companions=companions, explainer=explainer, readiness=readiness, metrics=metrics)
+        async with opened as service:
             gc.freeze()
             gc.enable()
             if ending.is_set():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
@@ -11,11 +12,14 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from app.answering import Answer, AnswerState
 from app.citations import Aged, Citation, Standing
+from corpus.coverage import StoredCoverage
 from corpus.errors import InvalidInput
-from corpus.model import Chunk, Hit, IngestMode, SearchMode, UrlState
+from corpus.explaining import Explanation
+from corpus.model import Chunk, Coverage, Hit, IngestMode, SearchMode, UrlState
 from corpus.pages import DEFAULT_COLLECTION
 from corpus.pages import Collection as StoredCollection
 from corpus.pages import Page as StoredPage
+from corpus.selectors import MAX_SELECTORS, check_selectors
 from corpus.sources import every_seconds
 from corpus.url_log import UrlVisit
 from corpus.urls import spelled
@@ -45,6 +49,16 @@ Every = Annotated[int, BeforeValidator(_every, json_schema_input_type=str | int)
 Url = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=2048), AfterValidator(_http_url)]
 Question = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=MAX_QUESTION_CHARS)]
 CollectionName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
+
+
+def _selectors(texts: list[str]) -> list[str]:
+    try:
+        return list(check_selectors(texts))
+    except InvalidInput as exc:
+        raise ValueError(exc.message) from exc
+
+
+Selectors = Annotated[list[str], Field(max_length=MAX_SELECTORS), AfterValidator(_selectors)]
 
 
 class Request(BaseModel):
@@ -82,6 +96,25 @@ class IngestRequest(Request):
     every: Every | None = Field(
         None, description="Run the same again so often: 15m to 366d, such as 12h, 1d or 1w, or seconds. null leaves it as it is."
     )
+    keep: Selectors | None = Field(
+        None,
+        description="CSS selectors of what is content on these pages, such as main or #content > article: the rest is left out. "
+        "null leaves them as they are; [] forgets them, and the setting ingest.selectors counts again.",
+    )
+    drop: Selectors | None = Field(None, description="CSS selectors of what is no content, also within what is kept.")
+
+
+class ExplainRequest(Request):
+    model_config = ConfigDict(json_schema_extra={"examples": [{"url": "https://docs.example.com/", "keep": ["main"]}]})
+
+    url: Url
+    keep: Selectors = Field(default_factory=list, description="CSS selectors of what is content, instead of the setting's.")
+    drop: Selectors = Field(default_factory=list, description="CSS selectors of what is not.")
+
+
+class SelectorsRequest(Request):
+    keep: Selectors = Field(description="CSS selectors of what is content; [] for none.")
+    drop: Selectors = Field(description="CSS selectors of what is not; [] for none.")
 
 
 class SearchRequest(Request):
@@ -277,6 +310,61 @@ class CollectionList(BaseModel):
     collections: list[CollectionBody]
 
 
+class LeftOutBody(BaseModel):
+    """A part that readers of the page see and that was not kept. ``reason``: what it was taken for, such as navigation;
+    ``link_words``: those of its words that stand in links; ``at``: where in the page's text it stood; ``text``: its first words,
+    and when a page is explained all of them."""
+
+    reason: str
+    words: int
+    link_words: int
+    text: str
+    at: int
+
+
+class CoverageBody(BaseModel):
+    """How much of the words that a reader of the page sees was kept. ``prose_share``: without the words of links that were left
+    out, which menus are made of; a job notes pages where this is small. ``left_out``: the largest parts; null where they are not
+    listed: in lists of pages, and for a visit that found the text unchanged."""
+
+    visible_words: int
+    kept_words: int
+    share: float
+    prose_share: float
+    left_out: list[LeftOutBody] | None
+
+    @classmethod
+    def of(cls, coverage: Coverage | StoredCoverage) -> CoverageBody:
+        return cls.model_validate(coverage, from_attributes=True)
+
+
+class ExplanationBody(BaseModel):
+    """``url``: where the page was found. ``coverage``: with all parts that were left out, in full; null where the format leaves
+    nothing out. ``keep`` and ``drop``: the selectors that were in force."""
+
+    url: str
+    title: str
+    language: str | None
+    text: str
+    coverage: CoverageBody | None
+    keep: list[str]
+    drop: list[str]
+    notes: list[str]
+
+    @classmethod
+    def of(cls, explained: Explanation) -> ExplanationBody:
+        return cls(
+            url=explained.url,
+            title=explained.title,
+            language=explained.language,
+            text=explained.text,
+            coverage=CoverageBody.of(explained.coverage) if explained.coverage else None,
+            keep=list(explained.selectors.keep),
+            drop=list(explained.selectors.drop),
+            notes=list(explained.notes),
+        )
+
+
 class PageBody(BaseModel):
     """``published_at`` and ``modified_at`` are what the page says of itself; ``notes`` tell what a limit cut short."""
 
@@ -292,10 +380,12 @@ class PageBody(BaseModel):
     notes: list[str]
     chunks: int
     characters: int
+    coverage: CoverageBody | None = Field(description="null where the format leaves nothing out, or it isn't known.")
 
     @classmethod
     def of(cls, page: StoredPage) -> PageBody:
-        return cls.model_validate(page, from_attributes=True)
+        coverage = page.coverage and page.coverage.without_parts()
+        return cls.model_validate(replace(page, coverage=coverage), from_attributes=True)
 
 
 class AliasBody(BaseModel):
@@ -343,6 +433,7 @@ class UrlVisitBody(BaseModel):
     size_bytes: int | None
     elapsed_ms: int | None
     chunks: int
+    coverage: CoverageBody | None = Field(description="null where nothing was read.")
 
 
 class UrlLog(BaseModel):

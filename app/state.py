@@ -73,6 +73,7 @@ class Service:
     metrics: Metrics
     tallies: Tallies
     feedback: Feedback
+    companions: Companions
     asker: str = ""
 
     def within(self, grants: Grants) -> Service:
@@ -109,7 +110,12 @@ class Readiness:
 
 @asynccontextmanager
 async def open_service(
-    settings: Settings, *, companions: Sequence[Companion] = (), readiness: Readiness, metrics: Metrics
+    settings: Settings,
+    *,
+    companions: Sequence[Companion] = (),
+    explainer: Companion | None = None,
+    readiness: Readiness,
+    metrics: Metrics,
 ) -> AsyncIterator[Service]:
     """Acquire everything; what was acquired is released again, in reverse, also if a later part fails.
 
@@ -131,7 +137,7 @@ async def open_service(
         stack.callback(queue.destroy)
         if companions:
             readiness.report("starting the ingest worker")
-        beside = Companions(companions)
+        beside = Companions([*companions, explainer] if explainer else companions)
         stack.push_async_callback(beside.stop)
         await beside.start(corpus)
         readiness.report("loading the language model")
@@ -156,6 +162,7 @@ async def open_service(
                 reindexing=reindexing,
                 metrics=metrics,
                 tallies=tallies,
+                companions=beside,
             )
 
         tallies = Tallies(database=database)
@@ -190,6 +197,7 @@ def _assemble(
     reindexing: Reindexing,
     metrics: Metrics,
     tallies: Tallies,
+    companions: Companions,
 ) -> Service:
     writer = GenerationWriter(database=database, index=corpus.index, embedder=corpus.embedder, process=corpus.shared_as)
     pages = Pages(database=database, writer=writer)
@@ -232,6 +240,7 @@ def _assemble(
         metrics=metrics,
         tallies=tallies,
         feedback=Feedback(database=database, keep_days=settings.answer.keep_feedback_days),
+        companions=companions,
     )
 
 

@@ -12,7 +12,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
@@ -20,6 +20,7 @@ from sqlalchemy import Connection, Select, delete, exists, func, insert, select,
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from corpus.coverage import StoredCoverage, columns
 from corpus.database import Database, utc_now
 from corpus.embedding import Embedder, Embedding
 from corpus.errors import StorageFull, TransientError, Unavailable
@@ -33,6 +34,18 @@ log = logging.getLogger(__name__)
 
 SWEEP_BATCH = 50
 EMBED_SLICE = 128  # a few seconds of work on two cores
+
+
+@dataclass(frozen=True, slots=True)
+class ReadBy:
+    """The rules that made a page's text of its bytes: ``extraction_version`` (0: before they were counted), and the hash of the
+    CSS selectors that were in force, None without any."""
+
+    extraction_version: int = 0
+    selectors_hash: str | None = None
+
+
+NO_RULES = ReadBy()
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +66,8 @@ class NewPage:
     notes: Sequence[str] = ()
     simhash: Sequence[int] | None = None  # four bands of 16 bits
     instead_of: int | None = None  # the only version it may replace, none of whose vectors are taken over
+    coverage: StoredCoverage | None = None
+    read_by: ReadBy = NO_RULES
 
     @property
     def id(self) -> str:
@@ -348,6 +363,8 @@ def _generation_values(new: NewPage) -> dict[str, object]:
         "published_at": new.published_at,
         "modified_at": new.modified_at,
         "notes": list(new.notes),
+        **columns(new.coverage),
+        **asdict(new.read_by),
         **{f"simhash_{band}": bits for band, bits in enumerate(new.simhash or (None,) * 4)},
     }
 

@@ -15,26 +15,30 @@ from datetime import datetime
 from typing import Any
 
 from dbos import DBOS, DBOSClient
-from sqlalchemy import ColumnElement, ScalarSelect, Select, exists, func, select, tuple_, update
+from sqlalchemy import ColumnElement, ScalarSelect, Select, case, exists, func, select, tuple_, update
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.orm import aliased
 
+from corpus.coverage import StoredCoverage, poor_note
+from corpus.coverage import poor as poorly_kept
 from corpus.database import Database, utc_now
 from corpus.errors import Conflict, NotFound
 from corpus.grants import EVERYTHING, Grants, S
 from corpus.model import OPEN_STATES, JobState, UrlState
-from corpus.sources import JobSpec, no_such_source, open_job, record_job, remember, set_schedule
+from corpus.sources import JobSpec, as_known, no_such_source, open_job, record_job, remember, set_schedule
 from corpus.tables import CollectionRow, JobRow, SourceRow, UrlRow
 
 log = logging.getLogger(__name__)
 
+_KEPT = (UrlState.INDEXED, UrlState.UNCHANGED)
 APPLICATION = "footnote"
 APPLICATION_VERSION = "1"  # fixed: a new release resumes the jobs of the old one
 QUEUE = "ingest"
 WORKFLOW = "ingest_job"
 PROGRESS_POLL_S = 0.25
 RECENT_FAILURES = 20
+POOR_SHOWN = 3  # pages of which too little was kept that a job names
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +58,7 @@ class UrlOutcome:
     size_bytes: int | None
     elapsed_ms: int | None
     finished_at: datetime | None
+    coverage: StoredCoverage | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +73,8 @@ class Failure:
 @dataclass(frozen=True, slots=True)
 class JobStatus:
     """A job and its progress. ``urls`` counts URLs by state; ``found`` is their sum; ``removed`` counts pages that vanished.
+
+    ``poorly_kept`` counts pages of which too little was kept (``corpus/coverage.py``), which its notes name too.
 
     ``run`` counts how often it was begun: a resumed or retried job is begun again. ``worked_s`` is the time that was spent
     on it, but for what was since ``working_since``. ``waits_for``: the older job of its source that must end before it begins.
@@ -90,6 +97,7 @@ class JobStatus:
     working_since: datetime | None
     removed: int
     notes: tuple[str, ...]
+    poorly_kept: int
     urls: dict[UrlState, int]
     chunks: int
     failures: list[UrlOutcome]
@@ -124,6 +132,8 @@ class Jobs:
         don't overlap: while another of them is open, this one waits.
         """
         async with self._database.write() as connection:
+            if not spec.dry_run:
+                spec = await as_known(connection, collection_id=collection_id, spec=spec)
             source = None if spec.dry_run else await remember(connection, collection_id=collection_id, spec=spec)
             if source is not None and every_s is not None:
                 await set_schedule(connection, source, every_s=every_s, now=utc_now())
@@ -163,12 +173,15 @@ class Jobs:
         return await self._statuses(_jobs().order_by(JobRow.created_at.desc()).limit(limit))
 
     async def urls(
-        self, job_id: str, *, state: UrlState | None = None, after: int = 0, limit: int = 100
+        self, job_id: str, *, state: UrlState | None = None, max_kept: float | None = None, after: int = 0, limit: int = 100
     ) -> Sequence[tuple[int, UrlOutcome]]:
-        """What happened to each URL, in the order of discovery, with the cursor for ``after``."""
+        """What happened to each URL, in the order of discovery, with the cursor for ``after``. ``max_kept``: only pages of whose
+        visible words at most this share was kept."""
         statement = select(UrlRow).where(UrlRow.job_id == job_id, UrlRow.seq > after).order_by(UrlRow.seq).limit(limit)
         if state is not None:
             statement = statement.where(UrlRow.state == state)
+        if max_kept is not None:
+            statement = statement.where(UrlRow.kept_words <= max_kept * UrlRow.visible_words)
         if self._grants != EVERYTHING:
             statement = statement.where(UrlRow.job_id.in_(self._bound(select(JobRow.id))))
         async with self._database.read() as connection:
@@ -303,13 +316,16 @@ class Jobs:
         async with self._database.read() as connection:
             jobs = (await connection.execute(self._bound(statement))).all()
             ids = [row.id for row in jobs]
-            counted = select(UrlRow.job_id, UrlRow.state, func.count().label("n"), func.sum(UrlRow.chunks).label("chunks"))
+            poor = func.sum(case((poorly_kept(UrlRow), 1), else_=0)).label("poor")
+            counted = select(UrlRow.job_id, UrlRow.state, func.count().label("n"), func.sum(UrlRow.chunks).label("chunks"), poor)
             counts = (await connection.execute(counted.where(UrlRow.job_id.in_(ids)).group_by(UrlRow.job_id, UrlRow.state))).all()
             failures: dict[str, list[UrlOutcome]] = {}
             for job_id in ids:
                 failed = select(UrlRow).where(UrlRow.job_id == job_id, UrlRow.state == UrlState.FAILED)
                 rows = await connection.execute(failed.order_by(UrlRow.seq.desc()).limit(RECENT_FAILURES))
                 failures[job_id] = [_outcome(row) for row in rows.all()]
+            poorly = {job_id: sum(c.poor for c in counts if c.job_id == job_id and c.state in _KEPT) for job_id in ids}
+            noted = {job_id: await note_of_poor(connection, job_id, count) for job_id, count in poorly.items() if count}
         return [
             JobStatus(
                 id=row.id,
@@ -328,13 +344,29 @@ class Jobs:
                 worked_s=row.worked_s,
                 working_since=row.working_since,
                 removed=row.removed,
-                notes=tuple(row.notes or ()),
+                notes=(*(row.notes or ()), *([noted[row.id]] if row.id in noted else [])),
+                poorly_kept=poorly[row.id],
                 urls={UrlState(c.state): c.n for c in counts if c.job_id == row.id},
                 chunks=sum(c.chunks or 0 for c in counts if c.job_id == row.id),
                 failures=failures[row.id],
             )
             for row in jobs
         ]
+
+
+async def count_poor(connection: AsyncConnection, job_id: str) -> int:
+    """Of how many of a job's pages too little was kept."""
+    return int(await connection.scalar(select(func.count()).select_from(UrlRow).where(_poor_of(job_id))) or 0)
+
+
+async def note_of_poor(connection: AsyncConnection, job_id: str, count: int) -> str:
+    """What a job notes of its ``count`` pages of which too little was kept."""
+    urls = await connection.scalars(select(UrlRow.url).where(_poor_of(job_id)).order_by(UrlRow.seq).limit(POOR_SHOWN))
+    return poor_note(count, list(urls))
+
+
+def _poor_of(job_id: str) -> ColumnElement[bool]:
+    return (UrlRow.job_id == job_id) & UrlRow.state.in_(_KEPT) & poorly_kept(UrlRow)
 
 
 def worked_s(job: Any, now: datetime) -> float:
@@ -403,4 +435,5 @@ def _jobs() -> Select[Any]:
 
 def _outcome(row: Any) -> UrlOutcome:
     facts = (row.depth, row.attempts, row.http_status, row.size_bytes, row.elapsed_ms, row.finished_at)
-    return UrlOutcome(row.url, UrlState(row.state), row.reason, row.message, row.page_id, row.chunks, *facts)
+    coverage = StoredCoverage.of_row(row)
+    return UrlOutcome(row.url, UrlState(row.state), row.reason, row.message, row.page_id, row.chunks, *facts, coverage)

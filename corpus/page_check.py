@@ -10,7 +10,8 @@ from typing import Any
 from sqlalchemy import Connection, select
 
 from corpus.chunking import Tokenizer, chunk_by_settings
-from corpus.generations import NewPage
+from corpus.coverage import StoredCoverage
+from corpus.generations import NewPage, ReadBy
 from corpus.model import Block, BlockKind, PageText, chunk_id, content_hash
 from corpus.settings import IndexSettings
 from corpus.tables import ChunkRow, GenerationRow, PageRow
@@ -45,6 +46,8 @@ class StoredPage:
     modified_at: datetime | None
     notes: list[Any] | None
     simhash: tuple[int | None, ...]
+    coverage: StoredCoverage | None
+    read_by: ReadBy
     index_no: int
     chunk_count: int
     chunks: Sequence[StoredChunk]
@@ -79,6 +82,8 @@ def stored_pages(
             modified_at=row.modified_at,
             notes=row.notes,
             simhash=(row.simhash_0, row.simhash_1, row.simhash_2, row.simhash_3),
+            coverage=StoredCoverage.of_row(row),
+            read_by=ReadBy(row.extraction_version, row.selectors_hash),
             index_no=index_no,
             chunk_count=(row.other_count or 0) if being_built else row.chunk_count,
             chunks=_chunks(connection, row.id, index_no),
@@ -131,6 +136,8 @@ def made_anew(page: StoredPage, *, tokenizer: Tokenizer, settings: IndexSettings
         notes=page.notes or (),
         simhash=bands if len(bands) == len(page.simhash) else None,
         instead_of=page.generation,
+        coverage=page.coverage,
+        read_by=page.read_by,
     )
 
 

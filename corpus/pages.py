@@ -14,6 +14,8 @@ from sqlalchemy import Connection, Select, and_, bindparam, delete, func, insert
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from corpus import coverage
+from corpus.coverage import StoredCoverage
 from corpus.database import Database, utc_now
 from corpus.errors import Conflict, InvalidInput, NotFound
 from corpus.generations import GenerationWriter, bump_epoch, revoke_writers
@@ -65,6 +67,7 @@ class Page:
     notes: list[str]
     chunks: int
     characters: int
+    coverage: StoredCoverage | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -314,7 +317,13 @@ async def forget(connection: AsyncConnection, page_ids: Sequence[str]) -> None:
         of_page = GenerationRow.page_id.in_(part)
         await revoke_writers(connection, part)
         await connection.execute(update(GenerationRow).where(of_page, GenerationRow.state == "live").values(state="stale"))
-        await connection.execute(update(GenerationRow).where(of_page).values(title="", text="", blocks=[], links=[]))
+        blank: dict[str, Any] = {"title": "", "text": "", "blocks": [], "links": [], "left_out": None}
+        await connection.execute(update(GenerationRow).where(of_page).values(blank))
+        # What the log quotes of the page goes too; that its URL was visited, and what came of it, stays.
+        named = (await connection.execute(select(PageRow.url, PageRow.collection_id).where(PageRow.id.in_(part)))).all()
+        jobs = select(JobRow.id).where(JobRow.collection_id.in_({row.collection_id for row in named}))
+        quoting = UrlRow.url.in_([row.url for row in named]) & UrlRow.job_id.in_(jobs) & UrlRow.left_out.is_not(None)
+        await connection.execute(update(UrlRow).where(quoting).values(left_out=None))
         await connection.execute(delete(ChunkRow).where(ChunkRow.page_id.in_(part)))
         for table in (AliasRow, PageSourceRow):
             await connection.execute(delete(table).where(table.page_id.in_(part)))
@@ -377,6 +386,7 @@ def _live_pages() -> Select[Any]:
             GenerationRow.notes,
             GenerationRow.chunk_count.label("chunks"),
             func.length(GenerationRow.text).label("characters"),
+            *(getattr(GenerationRow, name) for name in coverage.COLUMNS),
         )
         .join(GenerationRow, GenerationRow.id == PageRow.live_generation)
         .join(CollectionRow, CollectionRow.id == PageRow.collection_id)
@@ -384,4 +394,5 @@ def _live_pages() -> Select[Any]:
 
 
 def _page(row: Any) -> Page:
-    return Page(**{**row._mapping, "notes": list(row.notes or [])})
+    stored = {name: value for name, value in row._mapping.items() if name not in coverage.COLUMNS}
+    return Page(**{**stored, "notes": list(row.notes or [])}, coverage=StoredCoverage.of_row(row))

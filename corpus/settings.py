@@ -10,12 +10,13 @@ Settings are read only by :func:`load_settings`; everything else is handed the s
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import (
@@ -27,12 +28,31 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
-from corpus.errors import StartupError
+from corpus.errors import InvalidInput, StartupError
+from corpus.selectors import check_selectors, site_key
 from corpus.weights import GEMMA
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 
 def _comma_separated(value: object) -> object:
     return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
+def _from_json(value: object) -> object:
+    try:
+        return json.loads(value) if isinstance(value, str) else value
+    except ValueError as exc:
+        raise ValueError(f"it is no JSON ({exc})") from exc
+
+
+def _said(check: Callable[[T], R], value: T) -> R:
+    """What ``check`` makes of a value; its InvalidInput as pydantic takes it."""
+    try:
+        return check(value)
+    except InvalidInput as exc:
+        raise ValueError(exc.message) from exc
 
 
 StringList = Annotated[list[str], BeforeValidator(_comma_separated)]
@@ -211,6 +231,18 @@ class SearchSettings(Section):
         return 0.35 if reranker == "maxsim" else 0.5
 
 
+class SelectorSettings(Section):
+    """CSS selectors of what is content on a site's pages, and of what is not."""
+
+    keep: list[str] = Field(default_factory=list)
+    drop: list[str] = Field(default_factory=list)
+
+    @field_validator("keep", "drop")
+    @classmethod
+    def _can_be_read(cls, value: list[str]) -> list[str]:
+        return list(_said(check_selectors, value))
+
+
 class IngestSettings(Section):
     user_agent: str = Field(
         "FootnoteBot/0.1 (self-hosted)",
@@ -266,6 +298,11 @@ class IngestSettings(Section):
         description="How long the log of a finished job is kept. The newest job of each source stays, however old.",
     )
     max_attempts: int = Field(3, ge=1, le=20, description="Tries of one URL when the failure is transient.")
+    selectors: Annotated[dict[str, SelectorSettings], BeforeValidator(_from_json)] = Field(
+        default_factory=dict,
+        description="What of a site's pages is content, where the rules don't see it: CSS selectors to keep and to drop, by host "
+        'or by URL prefix. In an environment variable as JSON: {"docs.example.com": {"keep": ["main"], "drop": [".ad"]}}.',
+    )
     parse_timeout_s: float = Field(20.0, gt=0, le=600, description="Longest time one page may take to parse.")
     render: Literal["never", "when_empty", "always"] = Field(
         "never",
@@ -279,6 +316,13 @@ class IngestSettings(Section):
         True, description="Chromium's own sandbox. It can't be had as root, nor in most containers: turn it off there."
     )
     parse_memory_bytes: int = Field(1_500_000_000, ge=100_000_000, description="Memory limit of the parsing process.")
+
+    @field_validator("selectors")
+    @classmethod
+    def _are_of_sites(cls, value: dict[str, SelectorSettings]) -> dict[str, SelectorSettings]:
+        for site in value:
+            _said(site_key, site)
+        return value
 
 
 _MODEL_OF = {"transformers": "a folder of safetensors weights, or a fetched hub name", "langchain": "provider:name"}

@@ -1,8 +1,8 @@
 """Sources: what jobs are run over, again and again.
 
 A source is a set of URLs, the way they are taken, and the patterns that bound them, in one collection. Whoever submits the
-same again means the same source, so its id is a hash of these. Budgets (``max_pages``, ``max_depth``) are how a run goes and
-not what it is of: the newest ones are kept with the source.
+same again means the same source, so its id is a hash of these. Budgets (``max_pages``, ``max_depth``) and CSS selectors are how a
+run goes and how pages are read, and not what it is of: the newest ones are kept with the source.
 """
 
 from __future__ import annotations
@@ -39,7 +39,8 @@ _EVERY = re.compile(r"([0-9]{1,9})\s*([smhdw]?)")
 
 class JobSpec(BaseModel):
     """What a job was asked to do. ``prune``: remove pages that the source no longer leads to even where they are most of it.
-    ``dry_run``: only to tell what it would do; such a job is of no source."""
+    ``dry_run``: only to tell what it would do; such a job is of no source. ``keep`` and ``drop``: CSS selectors of what of its
+    pages is content; None: as it was said for this source before."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -51,6 +52,8 @@ class JobSpec(BaseModel):
     max_depth: int
     prune: bool = False
     dry_run: bool = False
+    keep: list[str] | None = None
+    drop: list[str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +120,15 @@ class Sources:
             await self._check(connection, source)
             await set_schedule(connection, source, every_s=every_s, now=utc_now())
 
+    async def select(self, source: str, *, keep: Sequence[str], drop: Sequence[str]) -> None:
+        """Say by CSS selectors what of a source's pages is content, from its next run on; empty ones say nothing. Raises:
+        NotFound."""
+        async with self._database.write() as connection:
+            await self._check(connection, source)
+            spec = JobSpec.model_validate(await connection.scalar(select(SourceRow.spec).where(SourceRow.id == source)))
+            spec = spec.model_copy(update={"keep": list(keep), "drop": list(drop)})
+            await connection.execute(update(SourceRow).where(SourceRow.id == source).values(spec=spec.model_dump(mode="json")))
+
     async def delete(self, source: str, *, with_pages: bool = False) -> int:
         """Forget a source and its schedule; ``with_pages``: delete the pages that no other source leads to, and give how many
         those were. The log of its jobs stays.
@@ -162,8 +174,18 @@ def source_id(collection_id: int, spec: JobSpec) -> str:
     return hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:32]
 
 
+async def as_known(connection: AsyncConnection, *, collection_id: int, spec: JobSpec) -> JobSpec:
+    """A job's spec with the selectors of its source, where it names none itself: who runs a source again need not know them."""
+    if spec.keep is not None and spec.drop is not None:
+        return spec
+    stored = await connection.scalar(select(SourceRow.spec).where(SourceRow.id == source_id(collection_id, spec)))
+    known = JobSpec.model_validate(stored) if stored else spec
+    said = {name: getattr(spec, name) for name in ("keep", "drop")}
+    return spec.model_copy(update={name: getattr(known, name) if given is None else given for name, given in said.items()})
+
+
 async def remember(connection: AsyncConnection, *, collection_id: int, spec: JobSpec) -> str:
-    """Record a job's source, or its newest budgets if it is known; gives its id."""
+    """Record a job's source, or its newest budgets and selectors if it is known; gives its id."""
     found = source_id(collection_id, spec)
     kept = spec.model_copy(update={"prune": False})  # said once, for one run
     row = {"id": found, "collection_id": collection_id, "spec": kept.model_dump(mode="json"), "created_at": utc_now()}

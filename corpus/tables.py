@@ -149,6 +149,14 @@ class GenerationRow(Base):
     simhash_2: Mapped[int | None]
     simhash_3: Mapped[int | None]
     writer: Mapped[str | None] = mapped_column(String(36))  # the process that began it, where there are several
+    # How much of its text was kept (corpus/coverage.py). None where nothing was read, or nothing could be left out.
+    visible_words: Mapped[int | None]
+    kept_words: Mapped[int | None]
+    prose_words: Mapped[int | None]
+    left_out: Mapped[list[Any] | None] = mapped_column(JSON(none_as_null=True))
+    # By which rules its text was made: another visit under other ones reads the page anew.
+    extraction_version: Mapped[int] = mapped_column(Integer, default=0, server_default="0")
+    selectors_hash: Mapped[str | None] = mapped_column(String(32))
 
 
 class ChunkRow(Base):
@@ -228,6 +236,11 @@ class UrlRow(Base):
     size_bytes: Mapped[int | None]
     elapsed_ms: Mapped[int | None]
     claimed_by: Mapped[str | None] = mapped_column(String(36))  # the process that visits it; nobody, once that one is dead
+    # How much of its text was kept (corpus/coverage.py). None where nothing was read, or nothing could be left out.
+    visible_words: Mapped[int | None]
+    kept_words: Mapped[int | None]
+    prose_words: Mapped[int | None]
+    left_out: Mapped[list[Any] | None] = mapped_column(JSON(none_as_null=True))
 
 
 class ApiKeyRow(Base):

@@ -7,6 +7,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection, select
 
+from corpus.coverage import StoredCoverage
 from corpus.model import UrlState
 from corpus.tables import JobRow, UrlRow
 
@@ -28,6 +29,7 @@ class UrlVisit:
     size_bytes: int | None
     elapsed_ms: int | None
     chunks: int
+    coverage: StoredCoverage | None
 
 
 def url_visits(
@@ -51,6 +53,7 @@ def url_visits(
             size_bytes=row.size_bytes,
             elapsed_ms=row.elapsed_ms,
             chunks=row.chunks,
+            coverage=StoredCoverage.of_row(row),
         )
         for row in connection.execute(statement.order_by(UrlRow.seq.desc()).limit(limit)).all()
     ]

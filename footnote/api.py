@@ -27,6 +27,7 @@ from footnote.api_types import (
     Answer,
     Citation,
     Collection,
+    Explanation,
     Hit,
     IngestMode,
     Job,
@@ -119,8 +120,13 @@ class Footnote:
     def ingest(
         self, urls: Sequence[str], *, mode: IngestMode = "page", collection: str = DEFAULT_COLLECTION, **more: Any
     ) -> JobAccepted:
-        """Have pages fetched and indexed, by a job. ``more``: include, exclude, max_pages, max_depth, prune, every."""
+        """Have pages fetched and indexed, by a job. ``more``: include, exclude, keep, drop, max_pages, max_depth, prune,
+        every."""
         return cast(JobAccepted, self._json(_ingest(urls, mode, collection, more)))
+
+    def explain(self, url: str, *, keep: Sequence[str] = (), drop: Sequence[str] = ()) -> Explanation:
+        """How one page is read: what is kept of it, and what is left out. It is fetched now; nothing is indexed."""
+        return cast(Explanation, self._json(_explain(url, keep, drop)))
 
     def job(self, job_id: str) -> Job:
         return self._json(Call("GET", f"/v1/jobs/{segment(job_id)}"))
@@ -245,6 +251,9 @@ class AsyncFootnote:
     ) -> JobAccepted:
         return cast(JobAccepted, await self._json(_ingest(urls, mode, collection, more)))
 
+    async def explain(self, url: str, *, keep: Sequence[str] = (), drop: Sequence[str] = ()) -> Explanation:
+        return cast(Explanation, await self._json(_explain(url, keep, drop)))
+
     async def job(self, job_id: str) -> Job:
         return await self._json(Call("GET", f"/v1/jobs/{segment(job_id)}"))
 
@@ -346,6 +355,10 @@ def _page_at(url: str, collection: str) -> Call:
 
 def _only(found: Body) -> Page | None:
     return cast(Page, found["pages"][0]) if found["pages"] else None
+
+
+def _explain(url: str, keep: Sequence[str], drop: Sequence[str]) -> Call:
+    return Call("POST", "/v1/ingest/explain", {"url": url, "keep": list(keep), "drop": list(drop)})
 
 
 def _pages(collection: str, url_prefix: str | None, after: str | None) -> Call:

@@ -86,6 +86,39 @@ class Collection(TypedDict):
     created_at: str
 
 
+class LeftOut(TypedDict):
+    """A part of a page that was not kept. ``reason``: what it was taken for; ``text``: its first words; all when explained."""
+
+    reason: str
+    words: int
+    link_words: int
+    text: str
+    at: int
+
+
+class Coverage(TypedDict):
+    """``prose_share``: without the words of links that were left out. ``left_out`` is None where the parts are not listed."""
+
+    visible_words: int
+    kept_words: int
+    share: float
+    prose_share: float
+    left_out: list[LeftOut] | None
+
+
+class Explanation(TypedDict):
+    """How one page is read. ``keep`` and ``drop``: the CSS selectors that were in force."""
+
+    url: str
+    title: str
+    language: str | None
+    text: str
+    coverage: Coverage | None
+    keep: list[str]
+    drop: list[str]
+    notes: list[str]
+
+
 class Page(TypedDict):
     id: str
     collection: str
@@ -99,6 +132,7 @@ class Page(TypedDict):
     notes: list[str]
     chunks: int
     characters: int
+    coverage: Coverage | None
 
 
 class ChunkSpan(TypedDict):

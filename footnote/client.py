@@ -114,6 +114,10 @@ class Client:
         body = {"urls": list(urls)} | {name: value for name, value in fields.items() if value is not None}
         return str(self._json("POST", "/v1/ingest/preview" if dry_run else "/v1/ingest", body=body)["job_id"])
 
+    def explain(self, url: str, *, keep: Sequence[str], drop: Sequence[str]) -> Body:
+        """How one page is read: its text, and what is left out of it."""
+        return self._json("POST", "/v1/ingest/explain", body={"url": url, "keep": list(keep), "drop": list(drop)})
+
     def jobs(self, *, limit: int) -> list[Body]:
         return list(self._json("GET", "/v1/jobs", params={"limit": limit})["jobs"])
 
@@ -174,6 +178,9 @@ class Client:
 
     def schedule_source(self, source: str, *, every: str | None) -> Body:
         return self._json("PUT", f"/v1/sources/{segment(source)}/schedule", body={"every": every})
+
+    def select_content(self, source: str, *, keep: Sequence[str], drop: Sequence[str]) -> Body:
+        return self._json("PUT", f"/v1/sources/{segment(source)}/selectors", body={"keep": list(keep), "drop": list(drop)})
 
     def delete_source(self, source: str, *, pages: bool) -> int:
         """Forget a source; gives how many pages went with it."""

@@ -23,7 +23,8 @@ name = value
 ```
 
 or in the environment as `FOOTNOTE_SECTION__NAME=value`, which is stronger. `FOOTNOTE_CONFIG` names another file. Lists are
-written with commas in the environment. Unknown names and values out of bounds are refused at start-up.
+written with commas in the environment, and tables (`ingest.selectors`) as JSON. Unknown names and values out of bounds are
+refused at start-up.
 
 Secrets need stand in neither: `FOOTNOTE_SECRETS_DIR` names a folder of files that are each called like the variable they replace
 (`FOOTNOTE_DATABASE__URL`), which is how Docker and Kubernetes hand them over. The environment is stronger than they, they are
@@ -67,7 +68,7 @@ def current(settings: Settings) -> dict[str, Any]:
 
 def _default(field: FieldInfo) -> str:
     if field.default_factory is not None:
-        return "empty" if field.default_factory is list else "`~/.local/share/footnote`"
+        return "empty" if field.default_factory in (list, dict) else "`~/.local/share/footnote`"
     return f"`{field.default}`" if field.default not in (None, "") else "none"
 
 

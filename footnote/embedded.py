@@ -19,6 +19,7 @@ from corpus.errors import StartupError
 from corpus.settings import ServerSettings, Settings
 from footnote.draining import DrainingServer
 from footnote.slow_clients import impatient
+from ingest.explain import explainer_for
 from ingest.worker import worker_for
 
 log = logging.getLogger(__name__)
@@ -34,7 +35,11 @@ class EmbeddedService:
         self.readiness = Readiness()
         self._socket: socket.socket | None = None
         app = create_app(
-            settings, companions=[worker_for] if with_worker else [], on_failed_start=self.stop, readiness=self.readiness
+            settings,
+            companions=[worker_for] if with_worker else [],
+            explainer=None if with_worker else explainer_for,
+            on_failed_start=self.stop,
+            readiness=self.readiness,
         )
         self._server = DrainingServer(
             server_config(app, settings.server), readiness=self.readiness, grace_s=settings.server.shutdown_grace_s

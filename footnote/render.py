@@ -12,6 +12,7 @@ from rich.style import Style
 from rich.table import Table
 from rich.text import Text
 
+from footnote import kept
 from footnote.client import Body
 from footnote.terminal import clean, show
 
@@ -91,6 +92,9 @@ def page(console: Console, body: Body) -> None:
     size = f"{body['characters']:,} characters in {body['chunks']} chunks, {body['language'] or 'language unknown'}"
     show(console, Text(f"{body['id']} · {clean(body['collection'])} · fetched {when(body['fetched_at'])} · {size}", style="dim"))
     show(console, Text(f"sha-256 {body['content_hash']}", style="dim"))
+    kept.paragraph(console, body.get("coverage"))
+    for note in body["notes"]:
+        show(console, Text.assemble(("Note: ", "yellow"), clean(note)))
     for alias in body["aliases"]:
         show(console, Text(f"also ({clean(alias['kind'])}): ", style="dim") + link(alias["url"]))
     console.print()
@@ -98,12 +102,27 @@ def page(console: Console, body: Body) -> None:
 
 
 def visits(console: Console, bodies: Sequence[Body]) -> None:
-    """What each job made of one URL."""
+    """What each job made of one URL; on a terminal, with what was left out when it was last read and is on record."""
+    told = kept.share if console.is_terminal else kept.line
     rows = [
-        (when(v["at"]), v["state"], v["reason"] or "", v["http_status"] or "", v["attempts"], v["job_id"], v["message"] or "")
+        (
+            when(v["at"]),
+            v["state"],
+            v["reason"] or "",
+            v["http_status"] or "",
+            v["attempts"],
+            told(v.get("coverage")),
+            v["job_id"],
+            v["message"] or "",
+        )
         for v in bodies
     ]
-    table(console, ("at", "state", "reason", "http", "tries", "job", "message"), rows)
+    table(console, ("at", "state", "reason", "http", "tries", "kept", "job", "message"), rows)
+    recorded = next((v for v in bodies if (v.get("coverage") or {}).get("left_out") is not None), None)
+    if console.is_terminal and recorded is not None:
+        console.print()
+        show(console, Text(f"read {when(recorded['at'])}"))
+        kept.paragraph(console, recorded["coverage"])
 
 
 def collections(console: Console, bodies: Sequence[Body]) -> None:

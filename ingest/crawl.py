@@ -20,8 +20,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from corpus.database import Database, is_disk_full, utc_now
 from corpus.errors import IngestError, NotFound, PermanentError, StorageFull, Unavailable
-from corpus.jobs import worked_s
+from corpus.generations import ReadBy
+from corpus.jobs import count_poor, note_of_poor, worked_s
 from corpus.model import IngestMode, JobState, UrlKind, UrlState, page_id
+from corpus.selectors import SiteSelectors
 from corpus.settings import IngestSettings
 from corpus.spans import span
 from corpus.tables import GenerationRow, JobRow, PageRow, UrlRow
@@ -82,6 +84,7 @@ class Crawler:
         self._delisting = delisting
         self._sitemaps = sitemaps
         self._settings = settings
+        self._selectors = SiteSelectors(settings.selectors)
         self._should_stop = should_stop
         self._claimant = claimant
         self._at_work: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)  # one batch of a job at a time
@@ -197,6 +200,10 @@ class Crawler:
                 state, error = await self._judged(connection, job, counts, error)
                 values |= {"error": error, "finished_at": now}
             await connection.execute(update(JobRow).where(JobRow.id == job_id).values(values | {"state": state}))
+            poor = await count_poor(connection, job_id)
+            note = await note_of_poor(connection, job_id, poor) if poor else None
+        if note:
+            log.warning("job %s: %s", job_id, note)
         log.info("job %s %s: %s", job_id, state, ", ".join(f"{n} {name}" for name, n in sorted(counts.items())) or "no URLs")
         return True
 
@@ -340,6 +347,7 @@ class Crawler:
                     job_id=job.id,
                     known=known,
                     may_move_to=lambda url: job.admits(url, entry.depth),
+                    selectors=partial(self._selectors.of, own=job.selectors),
                 )
         except IngestError as exc:
             return exc
@@ -352,11 +360,17 @@ class Crawler:
     async def _known(self, job: Job, entries: Sequence[FrontierUrl]) -> dict[str, KnownPage]:
         """What is stored of pages, by URL. A version that is replaced before the visit is recorded is noticed then."""
         columns = (GenerationRow.id, GenerationRow.content_hash, GenerationRow.etag, GenerationRow.last_modified)
-        statement = select(PageRow.url, *columns).join(PageRow, PageRow.live_generation == GenerationRow.id)
+        rules = (GenerationRow.extraction_version, GenerationRow.selectors_hash)
+        statement = select(PageRow.url, *columns, *rules).join(PageRow, PageRow.live_generation == GenerationRow.id)
         wanted = [page_id(job.collection_id, entry.url) for entry in entries]
         async with self._database.read() as connection:
             rows = (await connection.execute(statement.where(PageRow.id.in_(wanted)))).all()
-        return {row.url: KnownPage(row.id, row.content_hash, row.etag, row.last_modified) for row in rows}
+        return {
+            row.url: KnownPage(
+                row.id, row.content_hash, row.etag, row.last_modified, ReadBy(row.extraction_version, row.selectors_hash)
+            )
+            for row in rows
+        }
 
 
 async def _take(visited: asyncio.Queue[Visited | None]) -> tuple[list[Visited], bool]:

@@ -16,6 +16,8 @@ from sqlalchemy import Table, bindparam, func, select, true, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.orm import aliased
 
+from corpus import coverage
+from corpus.coverage import StoredCoverage
 from corpus.database import Database, database_now, utc_now
 from corpus.generations import insert_or_ignore
 from corpus.model import JobState, UrlKind, UrlState
@@ -30,7 +32,7 @@ MAX_URLS_PER_PAGE = 10
 
 _urls = cast(Table, UrlRow.__table__)
 _OUTCOME = ("state", "reason", "message", "page_id", "chunks", "finished_at", "transient")
-_FACTS = ("http_status", "size_bytes", "elapsed_ms")
+_FACTS = ("http_status", "size_bytes", "elapsed_ms", *coverage.COLUMNS)
 _FINISH = update(_urls).where(_urls.c.seq == bindparam("of"))
 _FINISH = _FINISH.values({name: bindparam(name) for name in _OUTCOME + _FACTS} | {"claimed_by": None})
 CLAIMS_POLL_S = 0.5  # before a job looks again whether other workers are done with its last URLs
@@ -54,11 +56,13 @@ class FrontierUrl:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
-    """What is known of a URL's last visit. ``size_bytes`` is the body's, decoded; ``elapsed_ms`` the network's time."""
+    """What is known of a URL's last visit. ``size_bytes`` is the body's, decoded; ``elapsed_ms`` the network's time;
+    ``coverage`` how much of its text was kept, where it was read."""
 
     http_status: int | None = None
     size_bytes: int | None = None
     elapsed_ms: int | None = None
+    coverage: StoredCoverage | None = None
 
 
 NO_FACTS = Facts()
@@ -136,11 +140,18 @@ async def finish(connection: AsyncConnection, endings: Sequence[Ending]) -> None
             "size_bytes": one.facts.size_bytes,
             "elapsed_ms": one.facts.elapsed_ms,
             "transient": one.transient,
+            **coverage.columns(_logged(one)),
         }
         for one in endings
     ]
     if rows:
         await connection.execute(_FINISH, rows)
+
+
+def _logged(ending: Ending) -> StoredCoverage | None:
+    """What the log keeps: it quotes what was left out of pages that are there, and of no others."""
+    found = ending.facts.coverage
+    return found.without_parts() if found and ending.state not in (UrlState.INDEXED, UrlState.UNCHANGED) else found
 
 
 async def postpone(

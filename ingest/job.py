@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any, Self
 
 from corpus.errors import PermanentError
-from corpus.model import IngestMode, JobState
+from corpus.model import ContentSelectors, IngestMode, JobState
 from corpus.sources import JobSpec
 from ingest.traps import clean_link
 from ingest.urls import Scope, normalise
@@ -49,6 +49,11 @@ class Job:
             started_at=row.started_at,
             scope=_scope(spec),
         )
+
+    @property
+    def selectors(self) -> ContentSelectors:
+        """What of its pages is content, as its source says; without a word, as the settings say."""
+        return ContentSelectors(tuple(self.spec.keep or ()), tuple(self.spec.drop or ()))
 
     @property
     def is_over(self) -> bool:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import cast
 
 from sqlalchemy import Table, bindparam, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from corpus import coverage
 from corpus.model import IngestMode, UrlKind, UrlState, page_id
 from corpus.pages import forget
 from corpus.tables import GenerationRow, JobRow, PageRow
@@ -34,6 +35,8 @@ _generations = cast(Table, GenerationRow.__table__)
 _SEEN = ("fetched_at", "etag", "last_modified")
 _TOUCH = update(_generations).where(_generations.c.id == bindparam("of")).values({name: bindparam(name) for name in _SEEN})
 _RELINK = update(_generations).where(_generations.c.id == bindparam("of")).values(links=bindparam("links"))
+_READ = (*coverage.COLUMNS, "extraction_version", "selectors_hash", "notes")
+_REREAD = update(_generations).where(_generations.c.id == bindparam("of")).values({name: bindparam(name) for name in _READ})
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +62,7 @@ class Sheet:
         self._no_aliases: list[str] = []
         self._touched: list[dict[str, object]] = []
         self._relinked: list[dict[str, object]] = []
+        self._reread: list[dict[str, object]] = []
         self._partial: list[str] = []
 
     def keep(self, entry: FrontierUrl, state: UrlState, page: str, *, chunks: int = 0, facts: Facts) -> None:
@@ -98,6 +102,9 @@ class Sheet:
         self._touched.append({"of": live.generation, **seen})
         if links != live.links:
             self._relinked.append({"of": live.generation, "links": list(links)})
+        if (read := unchanged.read) is not None:
+            facts = coverage.columns(read.coverage) | asdict(read.read_by) | {"notes": list(read.notes)}
+            self._reread.append({"of": live.generation, **facts})
 
     def follow(self, entry: FrontierUrl, links: Sequence[str]) -> None:
         if self._job.spec.mode is IngestMode.CRAWL and entry.kind is UrlKind.PAGE:
@@ -192,6 +199,8 @@ class Sheet:
             await self.connection.execute(_TOUCH, self._touched)
         if self._relinked:
             await self.connection.execute(_RELINK, self._relinked)
+        if self._reread:
+            await self.connection.execute(_REREAD, self._reread)
         if self._no_aliases:
             await aliases.forget_names(self.connection, self._job.collection_id, self._no_aliases)
         await note_source(self.connection, self._job, self._led_to)

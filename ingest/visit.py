@@ -6,17 +6,21 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import Protocol
 
 from corpus.chunking import Tokenizer, chunk_by_settings
+from corpus.coverage import StoredCoverage, selectors_hash
 from corpus.errors import IngestError, PermanentError
-from corpus.generations import NewPage
-from corpus.model import ChunkSpan, PageText
+from corpus.generations import NO_RULES, NewPage, ReadBy
+from corpus.model import ChunkSpan, ContentSelectors, PageText
 from corpus.settings import IndexSettings
 from corpus.spans import span
 from ingest.directives import in_headers as directives_in_headers
 from ingest.duplicates import simhash
+from ingest.extract import EXTRACTION_VERSION
 from ingest.extract.document import ExtractedPage
+from ingest.extract.extracted import NO_SELECTORS
 from ingest.extract.html.refusals import Refusal, is_sign_in_address
 from ingest.extract.media_types import ACCEPT
 from ingest.fetch import Fetcher, Response
@@ -30,6 +34,12 @@ MAX_REFRESHES = 3
 FRAMESET = "frameset"  # the reason of a page whose frames are read instead
 HTML_TYPES = ("text/html", "application/xhtml+xml", None)
 
+SelectorsOf = Callable[[str], ContentSelectors]  # of a URL
+
+
+def no_selectors(url: str) -> ContentSelectors:
+    return NO_SELECTORS
+
 
 @dataclass(frozen=True, slots=True)
 class KnownPage:
@@ -39,6 +49,7 @@ class KnownPage:
     content_hash: str
     etag: str | None
     last_modified: str | None
+    read_by: ReadBy
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +64,8 @@ class Changed:
 
 @dataclass(frozen=True, slots=True)
 class Unchanged:
-    """The stored text still stands. ``links`` is None if they are those that are stored."""
+    """The stored text still stands. ``links`` is None if they are those that are stored. ``read``: what reading it anew told,
+    if it was read; None if the site said that nothing changed."""
 
     generation: int
     fetched_at: datetime
@@ -61,6 +73,16 @@ class Unchanged:
     last_modified: str | None
     links: tuple[str, ...] | None
     facts: Facts = NO_FACTS
+    read: ReadAnew | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ReadAnew:
+    """What is written of a version whose text was read again and is the same: how much was kept, and by which rules now."""
+
+    coverage: StoredCoverage | None
+    read_by: ReadBy
+    notes: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +105,15 @@ class NotIndexed:
     facts: Facts = NO_FACTS
 
 
+@dataclass(frozen=True, slots=True)
+class ReadPage:
+    """A page that was read to be shown. ``url``: where it was found."""
+
+    url: str
+    extracted: ExtractedPage
+    notes: tuple[str, ...]
+
+
 class _NotAdmitted(PermanentError):
     """A redirect that this job may not follow, to ``target``."""
 
@@ -96,7 +127,15 @@ Outcome = Changed | Unchanged | Elsewhere | NotIndexed
 
 class Parser(Protocol):
     async def extract(
-        self, body: bytes, *, url: str, content_type: str | None, charset: str | None, bot_name: str
+        self,
+        body: bytes,
+        *,
+        url: str,
+        content_type: str | None,
+        charset: str | None,
+        bot_name: str,
+        selectors: ContentSelectors,
+        explain: bool,
     ) -> ExtractedPage: ...
 
 
@@ -127,10 +166,20 @@ class Visitor:
         self._product = product_token(user_agent).lower()
 
     async def visit(
-        self, url: str, *, collection_id: int, job_id: str, known: KnownPage | None, may_move_to: Callable[[str], bool]
+        self,
+        url: str,
+        *,
+        collection_id: int,
+        job_id: str,
+        known: KnownPage | None,
+        may_move_to: Callable[[str], bool],
+        selectors: SelectorsOf = no_selectors,
     ) -> Outcome:
         """Visit a normalised URL. ``may_move_to`` says whether a redirect's target, or the canonical URL that the page names,
-        may take its place.
+        may take its place. ``selectors``: which CSS selectors are in force for a URL.
+
+        A page whose stored text was made by other rules than today's is fetched as if nothing were known of it: the site would
+        say that it hasn't changed, and the old text would stay for ever.
 
         Raises: PermanentError, TransientError.
         """
@@ -139,7 +188,8 @@ class Visitor:
             if verdict.is_transient:
                 raise unreachable(url, verdict)
             return NotIndexed("robots_disallowed", "The site's robots.txt forbids it.")
-        etag, last_modified = (known.etag, known.last_modified) if known else (None, None)
+        is_read_so = known is not None and known.read_by == read_by(selectors(url))
+        etag, last_modified = (known.etag, known.last_modified) if known and is_read_so else (None, None)
 
         async def admit(target: str) -> None:
             await self._admit(target, may_move_to)
@@ -154,7 +204,7 @@ class Visitor:
                 if "noindex" in self._directives(response):  # which servers set for a whole folder: its files stay as they are
                     return _noindex((), facts)
                 return Unchanged(known.generation, datetime.now(UTC), known.etag, known.last_modified, None, facts)
-            response, extracted = await self._refreshed(response, url, admit)
+            response, extracted = await self._refreshed(response, url, admit, selectors)
         except _NotAdmitted as exc:
             if is_sign_in_address(exc.target):  # no reason to remove what is stored: the site may ask for it only now
                 raise _login_required(f"{exc.message} By its address that is a sign-in form.") from exc
@@ -163,13 +213,20 @@ class Visitor:
             return refused
         if extracted is None or response.final_url != url:
             return Elsewhere(response.final_url, _facts(response))
-        outcome = await self._read(response, extracted, collection_id=collection_id, job_id=job_id, known=known)
+        rules = read_by(selectors(url))
+        outcome = await self._read(response, extracted, collection_id=collection_id, job_id=job_id, known=known, rules=rules)
         if isinstance(outcome, Changed) and (named := canonical_named(response, extracted)):
             return replace(outcome, canonical=await self._canonical(named, url, may_move_to))
         return outcome
 
     async def _refreshed(
-        self, response: Response, url: str, admit: Callable[[str], Awaitable[None]]
+        self,
+        response: Response,
+        url: str,
+        admit: Callable[[str], Awaitable[None]],
+        selectors: SelectorsOf = no_selectors,
+        *,
+        explain: bool = False,
     ) -> tuple[Response, ExtractedPage | None]:
         """Where a chain of pages ends that hold little but a ``Refresh``, in a header or in ``<meta http-equiv>``, which is a
         redirect for browsers: each step passes the same checks. The page is None where it is at another URL and can't be read:
@@ -177,7 +234,7 @@ class Visitor:
         for _ in range(MAX_REFRESHES + 1):
             extracted, failure = None, None
             try:
-                extracted = await self._extract(response)
+                extracted = await self._extract(response, selectors(response.final_url), explain=explain)
             except PermanentError as exc:
                 failure = exc
             target = refresh_from(response, extracted) if failure is None or failure.reason == "no_text" else None
@@ -189,25 +246,41 @@ class Visitor:
             response = await self._fetcher.fetch(target, accept=ACCEPT, admit=admit)
         raise PermanentError(f"{url} refreshes to other pages more than {MAX_REFRESHES} times.", reason="too_many_redirects")
 
-    async def _extract(self, response: Response) -> ExtractedPage:
+    async def _extract(self, response: Response, selectors: ContentSelectors, *, explain: bool) -> ExtractedPage:
         """What the page holds; where scripts make it and a browser is there to run them, what it then holds."""
         renderer = self._renderer if response.content_type in HTML_TYPES else None
+        parse = partial(self._parse, response, selectors=selectors, explain=explain)
         try:
             if renderer is None or not renderer.always:
                 try:
-                    return await self._parse(response, response.body, response.content_type, response.charset)
+                    return await parse(response.body, response.content_type, response.charset)
                 except PermanentError as exc:
                     if exc.reason != "no_text" or renderer is None:
                         raise
-            return await self._parse(response, await renderer.render(response), "text/html", "utf-8")
+            return await parse(await renderer.render(response), "text/html", "utf-8")
         except IngestError as exc:
             exc.details.update(asdict(_facts(response)))
             raise
 
-    async def _parse(self, response: Response, body: bytes, content_type: str | None, charset: str | None) -> ExtractedPage:
+    async def _parse(
+        self,
+        response: Response,
+        body: bytes,
+        content_type: str | None,
+        charset: str | None,
+        *,
+        selectors: ContentSelectors,
+        explain: bool,
+    ) -> ExtractedPage:
         with span("extract", footnote__bytes=len(body)):
             return await self._parser.extract(
-                body, url=response.final_url, content_type=content_type, charset=charset, bot_name=self._product
+                body,
+                url=response.final_url,
+                content_type=content_type,
+                charset=charset,
+                bot_name=self._product,
+                selectors=selectors,
+                explain=explain,
             )
 
     async def _canonical(self, named: str, url: str, may_move_to: Callable[[str], bool]) -> str | None:
@@ -250,10 +323,34 @@ class Visitor:
             return refused
         if extracted is None or response.final_url != url:
             return Elsewhere(response.final_url)
-        read = await self._read(response, extracted, collection_id=0, job_id="", known=None)
+        read = await self._read(response, extracted, collection_id=0, job_id="", known=None, rules=NO_RULES)
         if isinstance(read, NotIndexed):
             return read
         return replace(would_fetch, links=tuple(read.page.links)) if isinstance(read, Changed) else would_fetch
+
+    async def read(self, url: str, *, selectors: SelectorsOf) -> ReadPage:
+        """Fetch and read a normalised URL, wherever it leads, to show what becomes of it; what is left out comes in full.
+
+        Raises: PermanentError, TransientError.
+        """
+        verdict = await self._robots.allowed(url)
+        if verdict.is_transient:
+            raise unreachable(url, verdict)
+        if not verdict.allowed:
+            raise PermanentError(f"The robots.txt of {url} forbids to fetch it.", reason="robots_disallowed")
+
+        async def admit(target: str) -> None:
+            await self._admit(target, lambda _: True)
+
+        response = await self._fetcher.fetch(url, accept=ACCEPT, admit=admit)
+        response, extracted = await self._refreshed(response, url, admit, selectors, explain=True)
+        if extracted is None or not extracted.page.blocks:
+            raise PermanentError(f"{response.final_url} holds no text.", reason="no_text")
+        is_unwanted = extracted.noindex or "noindex" in self._directives(response)
+        coverage = StoredCoverage.of(extracted.coverage) if extracted.coverage else None
+        notes = [coverage.note] if coverage and coverage.is_poor else []
+        notes += ["the page asks not to be indexed (noindex), so a job leaves it out"] if is_unwanted else []
+        return ReadPage(response.final_url, extracted, (*extracted.notes, *notes))
 
     def pause_s(self, url: str) -> float:
         """Seconds between two requests to the host of a URL, as far as is known by now."""
@@ -293,7 +390,14 @@ class Visitor:
         )
 
     async def _read(
-        self, response: Response, extracted: ExtractedPage, *, collection_id: int, job_id: str, known: KnownPage | None
+        self,
+        response: Response,
+        extracted: ExtractedPage,
+        *,
+        collection_id: int,
+        job_id: str,
+        known: KnownPage | None,
+        rules: ReadBy,
     ) -> Outcome:
         fetched_at, facts, headers = datetime.now(UTC), _facts(response), response.headers
         links = self._links(response, extracted)
@@ -306,8 +410,14 @@ class Visitor:
         if not extracted.page.blocks:  # nothing but a refresh that isn't followed
             raise PermanentError(f"The page holds no text and leads to {extracted.refresh}.", reason="no_text", **asdict(facts))
         etag, last_modified = headers.get("etag"), headers.get("last-modified")
+        coverage = StoredCoverage.of(extracted.coverage) if extracted.coverage else None
+        notes = (*extracted.notes, coverage.note) if coverage and coverage.is_poor else extracted.notes
         if known is not None and known.content_hash == extracted.page.content_hash:
-            return Unchanged(known.generation, fetched_at, etag, last_modified, links, facts)
+            # The log repeats no quotes of what is stored already: a site that is visited every day would fill the disk with them.
+            logged = coverage.without_parts() if coverage and known.read_by == rules else coverage
+            read = ReadAnew(coverage, rules, notes)
+            facts = replace(facts, coverage=logged)
+            return Unchanged(known.generation, fetched_at, etag, last_modified, links, facts, read)
         page = NewPage(
             collection_id=collection_id,
             url=response.final_url,
@@ -320,10 +430,12 @@ class Visitor:
             job_id=job_id,
             published_at=extracted.published_at,
             modified_at=extracted.modified_at,
-            notes=extracted.notes,
+            notes=notes,
             simhash=await asyncio.to_thread(simhash, extracted.page),
+            coverage=coverage,
+            read_by=rules,
         )
-        return Changed(page, facts=facts)
+        return Changed(page, facts=replace(facts, coverage=coverage))
 
     def _is_noindex(self, response: Response, extracted: ExtractedPage) -> bool:
         return extracted.noindex or "noindex" in self._directives(response)
@@ -337,6 +449,11 @@ class Visitor:
 
     def _chunks(self, page: PageText) -> Sequence[ChunkSpan]:
         return chunk_by_settings(page, tokenizer=self._tokenizer, settings=self._index)
+
+
+def read_by(selectors: ContentSelectors) -> ReadBy:
+    """The rules in force today, with these selectors."""
+    return ReadBy(EXTRACTION_VERSION, selectors_hash(selectors))
 
 
 def _noindex(links: Sequence[str], facts: Facts) -> NotIndexed:

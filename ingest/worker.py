@@ -23,25 +23,23 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from corpus.database import Database, utc_now
 from corpus.errors import FootnoteError
+from corpus.explaining import Explanation
 from corpus.generations import GenerationWriter
 from corpus.jobs import APPLICATION, APPLICATION_VERSION, QUEUE, WORKFLOW, enqueue_options, ready, workflow_id
-from corpus.model import JobState
+from corpus.model import ContentSelectors, JobState
 from corpus.opening import Corpus
 from corpus.processes import BEATS, EMBEDDED, bury, find_dead
 from corpus.retention import forget_jobs
 from corpus.sources import fire_due
 from corpus.tables import JobRow, SourceRow
 from ingest import frontier
-from ingest.browser import Renderer
 from ingest.crawl import STORAGE_PAUSE_S, Crawler, storage_trouble
-from ingest.extract.pool import ParserPool
-from ingest.fetch import Fetcher
+from ingest.explain import PageExplainer
 from ingest.recording import Recorder
-from ingest.robots import Robots
-from ingest.shared_politeness import SharedPoliteness, forget_hosts
+from ingest.shared_politeness import forget_hosts
 from ingest.sitemap_walk import SitemapReader
 from ingest.vanished import Delisting
-from ingest.visit import Visitor
+from ingest.visiting import visiting
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -52,7 +50,6 @@ DISPATCH_EVERY_S = 1.0
 FORGET_EVERY = timedelta(days=1)
 FORGETTING_LOCK = 0x666F7267  # "forg", among PostgreSQL's advisory locks
 HELP_POLL_S = 0.5
-TURN_MARGIN_S = 30.0  # beyond a fetch's deadline, before a host is taken from who doesn't give it back
 # Recovery is what durability is for; DBOS would give a job up after 100 of them.
 MAX_RECOVERIES = 1_000_000
 
@@ -77,6 +74,7 @@ class IngestWorker:
         self._forget_at: datetime | None = None
         self._database: Database
         self._crawler: Crawler
+        self._explainer: PageExplainer
 
     async def __aenter__(self) -> Self:
         self._thread.start()
@@ -103,56 +101,29 @@ class IngestWorker:
         """Comes back once the worker's own loop had a turn: in vain waits who asks one that hangs."""
         await self._here(asyncio.sleep(0))
 
+    async def explain(self, url: str, *, selectors: ContentSelectors) -> Explanation:
+        """As :meth:`ingest.explain.PageExplainer.explain`, among the worker's own visits."""
+        return await self._here(self._explainer.explain(url, selectors=selectors))
+
     async def _open(self) -> None:
-        settings, embedder = self._corpus.settings, self._corpus.embedder
-        enter = self._stack.enter_async_context
+        settings, enter = self._corpus.settings.ingest, self._stack.enter_async_context
         database = await enter(Database(url=self._corpus.database_url))
-        fetcher = await enter(Fetcher(settings=settings.ingest, politeness=self._politeness(database)))
-        parser = await enter(
-            ParserPool(
-                timeout_s=settings.ingest.parse_timeout_s,
-                memory_bytes=settings.ingest.parse_memory_bytes,
-            )
-        )
-        robots = Robots(settings=settings.ingest, fetcher=fetcher)
-        renderer = None
-        if settings.ingest.render != "never":
-            renderer = await enter(Renderer(fetcher=fetcher, robots=robots, settings=settings.ingest))
+        opened = await enter(visiting(self._corpus, database))
+        embedder = self._corpus.embedder
         writer = GenerationWriter(database=database, index=self._corpus.index, embedder=embedder, process=self._us)
-        visitor = Visitor(
-            fetcher=fetcher,
-            robots=robots,
-            parser=parser,
-            tokenizer=embedder.tokenizer,
-            index=settings.index,
-            user_agent=settings.ingest.user_agent,
-            renderer=renderer,
-        )
         self._database = database
+        self._explainer = PageExplainer(visitor=opened.visitor, settings=settings)
         self._crawler = Crawler(
             database=database,
-            visitor=visitor,
-            recorder=Recorder(database=database, writer=writer, settings=settings.ingest, claimant=self._us),
+            visitor=opened.visitor,
+            recorder=Recorder(database=database, writer=writer, settings=settings, claimant=self._us),
             delisting=Delisting(database=database, writer=writer),
-            sitemaps=SitemapReader(fetcher=fetcher, robots=robots, parser=parser, settings=settings.ingest),
-            settings=settings.ingest,
+            sitemaps=SitemapReader(fetcher=opened.fetcher, robots=opened.robots, parser=opened.parser, settings=settings),
+            settings=settings,
             should_stop=self._stopping.is_set,
             claimant=self._us,
         )
         self._writer = writer
-
-    def _politeness(self, database: Database) -> SharedPoliteness | None:
-        """Where other workers fetch too, the hosts are paced over all of them."""
-        if self._us is None:
-            return None
-        ingest = self._corpus.settings.ingest
-        return SharedPoliteness(
-            database=database,
-            me=self._us,
-            delay_s=ingest.delay_s,
-            max_delay_s=ingest.max_crawl_delay_s,
-            longest_turn_s=ingest.fetch_deadline_s + TURN_MARGIN_S,
-        )
 
     async def _close(self) -> None:
         # Workflows that were in the middle of a batch see the stop between two pages.

@@ -6,8 +6,9 @@ from fastapi import APIRouter, Response
 
 from app.job_schemas import JobAccepted
 from app.routes.problems import problems
-from app.schemas import IngestRequest
+from app.schemas import ExplainRequest, ExplanationBody, IngestRequest
 from app.state import Ingesting
+from corpus.model import ContentSelectors
 from corpus.settings import IngestSettings
 from corpus.sources import JobSpec
 
@@ -31,6 +32,14 @@ async def preview(body: IngestRequest, service: Ingesting, response: Response) -
     return _accepted(await service.jobs.submit(collection_id=collection, spec=spec), response)
 
 
+@router.post("/ingest/explain", responses=problems())
+async def explain(body: ExplainRequest, service: Ingesting) -> ExplanationBody:
+    """How one page is read: its text, and each part that is left out, with the reason and where it stood. It is fetched now, as
+    politely as by a job; nothing is indexed."""
+    selectors = ContentSelectors(tuple(body.keep), tuple(body.drop))
+    return ExplanationBody.of(await service.companions.explain(body.url, selectors=selectors))
+
+
 def _spec(body: IngestRequest, settings: IngestSettings, *, dry_run: bool = False) -> JobSpec:
     return JobSpec(
         urls=body.urls,
@@ -41,6 +50,8 @@ def _spec(body: IngestRequest, settings: IngestSettings, *, dry_run: bool = Fals
         max_depth=settings.max_depth if body.max_depth is None else body.max_depth,
         prune=body.prune,
         dry_run=dry_run,
+        keep=body.keep,
+        drop=body.drop,
     )
 
 

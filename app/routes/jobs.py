@@ -38,12 +38,15 @@ async def get_job_urls(
     job_id: str,
     service: Ingesting,
     state: UrlState | None = None,
+    max_kept: Annotated[
+        float | None, Query(ge=0, le=1, description="Only pages of whose visible words at most this share was kept, such as 0.6.")
+    ] = None,
     after: Annotated[int, Query(ge=0, le=2**53)] = 0,
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
 ) -> UrlList:
     """What happened to each URL, in the order in which they were found."""
     await service.jobs.get(job_id)
-    rows = await service.jobs.urls(job_id, state=state, after=after, limit=limit)
+    rows = await service.jobs.urls(job_id, state=state, max_kept=max_kept, after=after, limit=limit)
     return UrlList(urls=[UrlOutcomeBody.of(outcome) for _, outcome in rows], next=rows[-1][0] if len(rows) == limit else None)
 
 

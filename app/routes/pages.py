@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from functools import partial
 from typing import Annotated
 
@@ -15,6 +14,7 @@ from app.schemas import (
     CollectionBody,
     CollectionList,
     CollectionName,
+    CoverageBody,
     NewCollection,
     PageBody,
     PageDetail,
@@ -62,7 +62,8 @@ async def get_page(page_id: str, service: Querying) -> PageDetail:
     """A page with its stored text, which citations' spans count in, and the spans of its chunks."""
     whole = await service.pages.whole(page_id)
     return PageDetail(
-        **asdict(whole.page),
+        **PageBody.of(whole.page).model_dump(exclude={"coverage"}),
+        coverage=CoverageBody.of(whole.page.coverage) if whole.page.coverage else None,
         text=whole.text,
         chunk_spans=[ChunkBody.model_validate(chunk, from_attributes=True) for chunk in whole.chunks],
         aliases=[AliasBody.model_validate(alias, from_attributes=True) for alias in whole.aliases],

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Query, Response
 
 from app.job_schemas import FailureBody, FailureList, JobAccepted, ScheduleRequest, SourceBody, SourceDeleted, SourceList
 from app.routes.problems import problems
-from app.schemas import CollectionName
+from app.schemas import CollectionName, SelectorsRequest
 from app.state import Ingesting
 
 router = APIRouter(prefix="/v1", tags=["sources"])
@@ -45,6 +45,13 @@ async def run_source(source_id: str, service: Ingesting, response: Response) -> 
 async def schedule_source(source_id: str, body: ScheduleRequest, service: Ingesting) -> SourceBody:
     """Run a source every so often, for the first time after one such while; or no more."""
     await service.sources.schedule(source_id, every_s=body.every)
+    return SourceBody.of(await service.sources.get(source_id))
+
+
+@router.put("/sources/{source_id}/selectors", responses=problems(404))
+async def select_content(source_id: str, body: SelectorsRequest, service: Ingesting) -> SourceBody:
+    """Say by CSS selectors what of the source's pages is content. From its next run on they are read so, changed or not."""
+    await service.sources.select(source_id, keep=body.keep, drop=body.drop)
     return SourceBody.of(await service.sources.get(source_id))
 
 

@@ -6,12 +6,21 @@ from typing import Annotated
 
 import typer
 
-from footnote import progress, render
+from footnote import kept, progress, render
 from footnote.client import Body, Client
-from footnote.commands.options import DEFAULT_COLLECTION, CollectionOption, JsonOption, UrlOption, chosen_url, http_urls
+from footnote.commands.options import (
+    DEFAULT_COLLECTION,
+    CollectionOption,
+    DropOption,
+    JsonOption,
+    KeepOption,
+    UrlOption,
+    chosen_url,
+    http_urls,
+)
 from footnote.commands.options import every as every_option
 from footnote.connection import connect
-from footnote.terminal import err, out, show_json, show_note
+from footnote.terminal import err, out, show_json, show_note, waiting
 
 DetachOption = Annotated[bool, typer.Option("--detach", "-d", help="Print the job's id and leave it to the running service.")]
 
@@ -42,6 +51,12 @@ def ingest(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Index nothing: show what would be fetched, one link deep, and why not the rest.")
     ] = False,
+    explain: Annotated[
+        bool,
+        typer.Option("--explain", help="Index nothing: fetch one page, and show side by side what is kept and what is left out."),
+    ] = False,
+    keep: KeepOption = None,
+    drop: DropOption = None,
     prune: Annotated[
         bool, typer.Option("--prune", help="Remove pages that are not found again even where they are most of them, this time.")
     ] = False,
@@ -68,10 +83,17 @@ def ingest(
         raise typer.BadParameter("--crawl and --sitemap can't be used together")
     if dry_run and every:
         raise typer.BadParameter("a dry run is of no source, so --dry-run and --every can't be used together")
+    if explain:
+        if len(urls) > 1 or crawl or sitemap or dry_run or every or detach:
+            raise typer.BadParameter("--explain takes one URL, and of the other options --keep, --drop, --url and --json alone")
+        with connect(chosen_url(ctx, url)) as client, waiting(f"reading {urls[0]}…"):
+            explained = client.explain(urls[0], keep=keep or [], drop=drop or [])
+        show_json(explained) if as_json else kept.explanation(out(), explained)
+        return
     mode = "crawl" if crawl else "sitemap" if sitemap else "page"
     with connect(chosen_url(ctx, url), own_allowed=not detach, with_worker=True) as client:
         limits = {"include": include, "exclude": exclude, "max_pages": max_pages, "max_depth": max_depth}
-        limits |= {"prune": prune or None}
+        limits |= {"prune": prune or None, "keep": keep, "drop": drop}
         job_id = client.ingest(urls, mode=mode, collection=collection, dry_run=dry_run, every=every, **limits)
         code = see_through(client, job_id, detach=detach, as_json=as_json)
     raise typer.Exit(code)

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from corpus.errors import InvalidInput
+
 
 def http_url(value: str | None) -> str | None:
     """A typer callback: refuses mistakes in the command line before anything is started."""
@@ -39,6 +41,38 @@ LanguageOption = Annotated[
 ]
 
 EVERY = re.compile(r"[0-9]+[smhdw]?")
+
+
+def selectors(values: list[str] | None) -> list[str] | None:
+    """A typer callback: CSS that can't be read is refused before anything is started."""
+    from corpus.selectors import check_selectors
+
+    try:
+        return None if values is None else list(check_selectors(values))
+    except InvalidInput as exc:
+        raise typer.BadParameter(exc.message) from exc
+
+
+KeepOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--keep",
+        metavar="CSS",
+        callback=selectors,
+        show_default=False,
+        help="What of the pages is content, as a CSS selector such as main; may be repeated.",
+    ),
+]
+DropOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--drop",
+        metavar="CSS",
+        callback=selectors,
+        show_default=False,
+        help="What of the pages is no content, as a CSS selector such as .ad; may be repeated.",
+    ),
+]
 
 
 def every(value: str | None) -> str | None:

@@ -9,7 +9,7 @@ import typer
 
 from footnote import render
 from footnote.commands.ingest import DetachOption, see_through
-from footnote.commands.options import JsonOption, UrlOption, chosen_url, every
+from footnote.commands.options import DropOption, JsonOption, KeepOption, UrlOption, chosen_url, every
 from footnote.connection import connect
 from footnote.terminal import out, show_json, show_note
 
@@ -85,6 +85,27 @@ def schedule_source(
         show_json(found)
     else:
         render.sources(out(), [found])
+
+
+@app.command("select")
+def select_content(
+    ctx: typer.Context,
+    source: SourceArgument,
+    keep: KeepOption = None,
+    drop: DropOption = None,
+    clear: Annotated[bool, typer.Option("--clear", help="Forget the source's selectors; the settings' count again.")] = False,
+    url: UrlOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Say what of a source's pages is content, by CSS selectors in place of those that it has, from its next run on."""
+    if bool(keep or drop) == clear:
+        raise typer.BadParameter("give --keep CSS or --drop CSS, or --clear")
+    with connect(chosen_url(ctx, url)) as client:
+        found = client.select_content(source, keep=keep or [], drop=drop or [])
+    if as_json:
+        show_json(found)
+    else:
+        show_note(f"Its next run reads its pages so, changed or not: footnote sources run {source}")
 
 
 @app.command("delete")

@@ -18,7 +18,9 @@ from typing import Any, Self, TypeVar
 from pebble import ProcessExpired, ProcessFuture, ProcessPool
 
 from corpus.errors import FootnoteError, PermanentError, TransientError
+from corpus.model import ContentSelectors
 from ingest.extract.document import ExtractedPage, extract
+from ingest.extract.extracted import NO_SELECTORS
 from ingest.extract.sitemap import Sitemap, parse_sitemap
 
 _TASKS_PER_WORKER = 1_000  # then a fresh one, against slow leaks in native code
@@ -62,10 +64,19 @@ class ParserPool:
             await _stop(pool)
 
     async def extract(
-        self, body: bytes, *, url: str, content_type: str | None, charset: str | None, bot_name: str = "footnotebot"
+        self,
+        body: bytes,
+        *,
+        url: str,
+        content_type: str | None,
+        charset: str | None,
+        bot_name: str = "footnotebot",
+        selectors: ContentSelectors = NO_SELECTORS,
+        explain: bool = False,
     ) -> ExtractedPage:
         """:func:`ingest.extract.document.extract` under the limits."""
-        return await self._run(extract, body, url=url, content_type=content_type, charset=charset, bot_name=bot_name)
+        said = {"url": url, "content_type": content_type, "charset": charset, "bot_name": bot_name}
+        return await self._run(extract, body, **said, selectors=selectors, explain=explain)
 
     async def sitemap(self, body: bytes) -> Sitemap:
         """:func:`ingest.extract.sitemap.parse_sitemap` under the limits."""

@@ -6,7 +6,8 @@ import pytest
 from lxml import html
 
 from corpus.errors import InvalidInput, PermanentError
-from corpus.selectors import MAX_SELECTOR_CHARS, MAX_SELECTORS, check_selectors
+from corpus.model import ContentSelectors
+from corpus.selectors import MAX_SELECTOR_CHARS, MAX_SELECTORS, SiteSelectors, check_selectors, site_key
 from ingest.extract.html.selectors import compile_selectors
 
 PAGE = """<html><body><nav id=top><a href=/>Home</a></nav><MAIN class="doc wide"><h1>Limits</h1><p lang=en>Ten requests.</p>
@@ -72,3 +73,55 @@ def test_the_longest_selectors_are_read_or_refused_with_words(selector: str) -> 
     except PermanentError:
         return
     assert compiled(html.document_fromstring(PAGE)) is not None
+
+
+def said(*selectors: str) -> ContentSelectors:
+    return ContentSelectors(keep=selectors)
+
+
+SITES = SiteSelectors(
+    {
+        "Docs.Example.com": said("of host"),
+        "docs.example.com:8000": said("of port"),
+        "https://docs.example.com/guide": said("of guide"),
+        "https://docs.example.com/guide/api/": said("of api"),
+        "bücher.example": said("of idna"),
+        "[::1]": said("of ipv6"),
+    }
+)
+
+
+@pytest.mark.parametrize(
+    ("url", "selectors"),
+    [
+        ("https://docs.example.com/", said("of host")),
+        ("http://docs.example.com/a?b", said("of host")),
+        ("https://docs.example.com:8443/", said("of host")),
+        ("https://docs.example.com:8000/", said("of port")),
+        ("https://docs.example.com/guide", said("of guide")),
+        ("https://docs.example.com/guide?page=2", said("of guide")),
+        ("https://docs.example.com/guide/", said("of guide")),
+        ("https://docs.example.com/guidelines", said("of host")),  # by whole segments
+        ("https://docs.example.com/guide/api/x", said("of api")),  # the longest prefix
+        ("http://docs.example.com/guide/", said("of host")),  # a prefix has a scheme
+        ("https://xn--bcher-kva.example/", said("of idna")),
+        ("http://[::1]:8000/", said("of ipv6")),
+        ("https://www.docs.example.com/", said()),
+        ("https://example.com/", said()),
+    ],
+)
+def test_the_selectors_of_a_site_are_those_of_its_longest_key(url: str, selectors: ContentSelectors) -> None:
+    assert SITES.of(url) == selectors
+
+
+def test_what_a_source_says_takes_the_place_of_what_the_settings_say() -> None:
+    own = ContentSelectors(drop=(".ad",))
+    assert SITES.of("https://docs.example.com/", own=own) == own
+
+
+@pytest.mark.parametrize(
+    "site", ["", "docs.example.com/guide", "ftp://docs.example.com/", "a b", "https://u:p@h/", "https://h/#x", "//h"]
+)
+def test_what_is_no_site_is_refused_by_name(site: str) -> None:
+    with pytest.raises(InvalidInput, match="neither a host nor a URL"):
+        site_key(site)

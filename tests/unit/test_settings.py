@@ -111,6 +111,10 @@ def test_code_beats_environment_beats_file_beats_default(monkeypatch: pytest.Mon
         ("FOOTNOTE_LLM__ENGINE", "magic", "llm.engine"),
         ("FOOTNOTE_SERVRE__PORT", "9000", "FOOTNOTE_SERVRE__PORT"),
         ("FOOTNOTE_PORT", "9000", "FOOTNOTE_PORT"),
+        ("FOOTNOTE_INGEST__SELECTORS", "docs.example.com", "ingest.selectors: Value error, it is no JSON"),
+        ("FOOTNOTE_INGEST__SELECTORS", '{"docs.example.com": {"keep": ["main >"]}}', 'The CSS selector "main >" can\'t be read'),
+        ("FOOTNOTE_INGEST__SELECTORS", '{"docs.example.com": {"kep": []}}', "ingest.selectors.docs.example.com.kep"),
+        ("FOOTNOTE_INGEST__SELECTORS", '{"a/b": {"keep": ["main"]}}', "'a/b' is neither a host nor a URL"),
     ],
 )
 def test_a_wrong_variable_is_refused_by_name(monkeypatch: pytest.MonkeyPatch, variable: str, value: str, named: str) -> None:
@@ -136,6 +140,15 @@ def test_a_wrong_file_is_refused_and_the_message_names_what_is_wrong(text: str, 
     with pytest.raises(StartupError) as caught:
         load_settings()
     assert named in caught.value.message
+
+
+def test_selectors_by_site_are_a_table_in_the_file_and_json_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    toml('[ingest.selectors."docs.example.com"]\nkeep = ["main"]\n')
+    assert load_settings().ingest.selectors["docs.example.com"].keep == ["main"]
+
+    monkeypatch.setenv("FOOTNOTE_INGEST__SELECTORS", '{"https://Docs.example.com/guide/": {"drop": [" .ad, .promo "]}}')
+    found = load_settings().ingest.selectors
+    assert {site: given.drop for site, given in found.items()} == {"https://Docs.example.com/guide/": [".ad, .promo"]}
 
 
 def test_all_mistakes_are_named_at_once() -> None:
