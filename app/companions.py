@@ -26,7 +26,7 @@ class Companions:
     async def explain(self, url: str, *, selectors: ContentSelectors) -> Explanation:
         """Have a page fetched and read, to show what is kept of it.
 
-        Raises: InvalidInput, if it can't be; Unavailable, if it can't be now.
+        Raises: InvalidInput, if it can't be, or not now: that a site is down is no failure of this service. Unavailable.
         """
         explainer = next((one for one in self._started if isinstance(one, Explainer)), None)
         if explainer is None:
@@ -36,10 +36,9 @@ class Companions:
         self._explained += 1
         try:
             return await explainer.explain(url, selectors=selectors)
-        except TransientError as exc:
-            raise Unavailable(f"{url} can't be read now: {exc.message}", reason=exc.reason) from exc
         except IngestError as exc:
-            raise InvalidInput(f"{url} can't be read: {exc.message}", reason=exc.reason) from exc
+            now = " now" if isinstance(exc, TransientError) else ""
+            raise InvalidInput(f"{url} can't be read{now}: {exc.message}", reason=exc.reason) from exc
         finally:
             self._explained -= 1
 

@@ -92,7 +92,7 @@ def page(console: Console, body: Body) -> None:
     size = f"{body['characters']:,} characters in {body['chunks']} chunks, {body['language'] or 'language unknown'}"
     show(console, Text(f"{body['id']} · {clean(body['collection'])} · fetched {when(body['fetched_at'])} · {size}", style="dim"))
     show(console, Text(f"sha-256 {body['content_hash']}", style="dim"))
-    kept.paragraph(console, body.get("coverage"))
+    kept.paragraph(console, body["coverage"])
     for note in body["notes"]:
         show(console, Text.assemble(("Note: ", "yellow"), clean(note)))
     for alias in body["aliases"]:
@@ -111,14 +111,14 @@ def visits(console: Console, bodies: Sequence[Body]) -> None:
             v["reason"] or "",
             v["http_status"] or "",
             v["attempts"],
-            told(v.get("coverage")),
             v["job_id"],
             v["message"] or "",
+            told(v["coverage"]),
         )
         for v in bodies
     ]
-    table(console, ("at", "state", "reason", "http", "tries", "kept", "job", "message"), rows)
-    recorded = next((v for v in bodies if (v.get("coverage") or {}).get("left_out") is not None), None)
+    table(console, ("at", "state", "reason", "http", "tries", "job", "message", "kept"), rows)
+    recorded = next((v for v in bodies if v["coverage"] and v["coverage"]["left_out"] is not None), None)
     if console.is_terminal and recorded is not None:
         console.print()
         show(console, Text(f"read {when(recorded['at'])}"))

@@ -21,6 +21,7 @@ from app.main import create_app
 from app.state import Readiness, Service
 from corpus.settings import Settings
 from footnote.embedded import server_config
+from ingest.explain import explainer_for
 from tests.fakes import FakeEmbedder, FakeModel
 from tests.shelf import Shelf, ignore_flip
 
@@ -62,7 +63,7 @@ def running(settings: Settings, *, embedder: FakeEmbedder, queue: Path) -> Itera
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)  # named, as in footnote.embedded
     listener.bind(("127.0.0.1", 0))
     listener.listen()
-    server = uvicorn.Server(server_config(create_app(settings, readiness=readiness), settings.server))
+    server = uvicorn.Server(server_config(create_app(settings, explainer=explainer_for, readiness=readiness), settings.server))
     loops: list[asyncio.AbstractEventLoop] = []
 
     async def serve() -> None:

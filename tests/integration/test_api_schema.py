@@ -26,6 +26,8 @@ from tests.scripted_site import PUBLIC_IP, ScriptedSite, page
 from tests.unit.evaluations import evaluation
 
 PAGES = 12
+SITE = ScriptedSite()  # there as long as the service is
+SITE.script("/tower", page(html("Tower 3 is 303 metres tall")))
 ALL = ""
 MANY = 6  # of what requests use up
 QUESTION = "How tall is tower 3?"
@@ -62,7 +64,9 @@ def api(start_service: StartService, new_database: Callable[[], dict[str, str]])
     ) as api:
         api.service.reindexing._old_index_stays_s = 0.0
         api.model.say("Tower 3 fell in 1903")
+        api.inside(SITE.__aenter__())
         yield api
+        api.inside(SITE.__aexit__(None, None, None))
 
 
 @pytest.fixture(scope="module")
@@ -129,6 +133,7 @@ def known(api: Running) -> dict[str, dict[str, list[str]]]:
     }
     return {
         ALL: everywhere,
+        "POST /v1/ingest/explain": {"body.url": [SITE.url("/tower")]},
         "POST /v1/jobs/{job_id}/pause": {"path.job_id": queued},
         "POST /v1/jobs/{job_id}/resume": {"path.job_id": paused},
         "POST /v1/jobs/{job_id}/cancel": {"path.job_id": queued[::-1]},

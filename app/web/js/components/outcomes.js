@@ -4,11 +4,15 @@ import { api } from "../api.js";
 import { button, h, select, show } from "../dom.js";
 import { milliseconds, number, words } from "../format.js";
 import { outLink, shownUrl, viewLink } from "../links.js";
+import { keptShare } from "./kept.js";
 import { problemBox } from "./problem.js";
 
 const AT_ONCE = 100;
 const LEAST_PAUSE_MS = 1000;
-const FILTERS = [["", "all"], ["pending", "pending"], ["indexed", "indexed"], ["unchanged", "unchanged"], ["skipped", "skipped"], ["failed", "failed"]];
+const LITTLE_KEPT = "little kept";
+const LITTLE = 0.6; // of the words, where a job says so of itself
+export const COLUMNS = ["Address", "Outcome", "Kept", "Status", "Time"];
+const FILTERS = [["", "all"], [LITTLE_KEPT, LITTLE_KEPT], ["pending", "pending"], ["indexed", "indexed"], ["unchanged", "unchanged"], ["skipped", "skipped"], ["failed", "failed"]];
 
 /** A closed list that is filled when it is opened, and kept up with the job while it is. */
 export function outcomeTable(jobId) {
@@ -20,7 +24,7 @@ export function outcomeTable(jobId) {
     summary, filter,
     h("div", { class: "scroll", tabindex: "0", role: "group", "aria-label": "What became of each address" },
       h("table", {},
-        h("thead", {}, h("tr", {}, ["Address", "Outcome", "Status", "Time"].map((name) => h("th", { scope: "col" }, name)))),
+        h("thead", {}, h("tr", {}, COLUMNS.map((name) => h("th", { scope: "col" }, name)))),
         body)),
     more);
   let loadedAt = 0;
@@ -30,10 +34,11 @@ export function outcomeTable(jobId) {
     clearTimeout(timer);
     loadedAt = Date.now();
     try {
-      const { urls, next } = await api.jobUrls(jobId, { state: filter.value, after, limit: AT_ONCE });
+      const wanted = filter.value === LITTLE_KEPT ? { max_kept: LITTLE } : { state: filter.value };
+      const { urls, next } = await api.jobUrls(jobId, { ...wanted, after, limit: AT_ONCE });
       const rows = urls.map(outcomeRow);
       if (after) body.append(...rows);
-      else show(body, rows.length ? rows : h("tr", {}, h("td", { colspan: "4" }, "None.")));
+      else show(body, rows.length ? rows : h("tr", {}, h("td", { colspan: COLUMNS.length }, "None.")));
       show(more, next && button("More", () => load(next)));
     } catch (error) {
       show(more, problemBox(error, () => load(after)));
@@ -65,6 +70,7 @@ export function outcomeRow(outcome) {
         : words(outcome.reason ?? outcome.state),
       outcome.chunks > 0 && ` (${number.format(outcome.chunks)})`,
       outcome.message && h("span", { class: "hint" }, h("bdi", {}, outcome.message))),
+    h("td", {}, keptShare(outcome.coverage)),
     h("td", {}, outcome.http_status ?? "—"),
     h("td", {}, outcome.elapsed_ms === null ? "—" : milliseconds(outcome.elapsed_ms)));
 }

@@ -1,8 +1,10 @@
 // The form that puts pages on the queue: first a dry run that shows what would be fetched, then the job.
 
 import { api } from "../api.js";
-import { outcomeRow } from "../components/outcomes.js";
+import { sideBySide } from "../components/kept.js";
+import { COLUMNS, outcomeRow } from "../components/outcomes.js";
 import { problemBox } from "../components/problem.js";
+import { linesOf, selectorField } from "../components/selectors.js";
 import { button, field, h, select, show } from "../dom.js";
 import { count, words } from "../format.js";
 import { chooseCollection, chosenCollection } from "../store.js";
@@ -29,6 +31,9 @@ export function addPages({ signal, onStarted }) {
   const every = select(SCHEDULES, "");
   const told = h("div", { class: "told", "aria-live": "polite" });
   const preview = h("button", { type: "submit", class: "primary" }, "Preview");
+  const keep = selectorField("main, article.content");
+  const drop = selectorField(".promo");
+  const explain = button("What would be kept?", () => { if (form.reportValidity()) read(); });
   const direct = button("Start without a preview", () => { if (form.reportValidity()) start(); }, { class: "quiet" });
 
   const form = h("form", { class: "adding", on: { submit: (event) => { event.preventDefault(); look(); }, input: () => show(told) } },
@@ -40,8 +45,10 @@ export function addPages({ signal, onStarted }) {
         field("Repeat", every),
         field("Only addresses like", include, "Globs, separated by spaces; * matches slashes too."),
         field("No addresses like", exclude),
-        field("Collection", collection, "Made if there is none of this name yet."))),
-    h("div", { class: "actions" }, preview, direct),
+        field("Collection", collection, "Made if there is none of this name yet."),
+        field("Keep only", keep, "CSS selectors of what is content, one a line; empty: as found by itself."),
+        field("Leave out", drop, "CSS selectors, one a line."))),
+    h("div", { class: "actions" }, preview, explain, direct),
     told);
 
   const body = () => ({
@@ -51,7 +58,22 @@ export function addPages({ signal, onStarted }) {
     include: include.value.split(/\s+/).filter(Boolean),
     exclude: exclude.value.split(/\s+/).filter(Boolean),
     max_pages: limit.value ? Number(limit.value) : null,
+    keep: keep.value.trim() ? linesOf(keep) : null,
+    drop: drop.value.trim() ? linesOf(drop) : null,
   });
+
+  async function read() {
+    const [url] = body().urls;
+    explain.disabled = true;
+    show(told, h("p", { class: "progress" }, "Reading the first of these pages…"));
+    try {
+      show(told, sideBySide(await api.explain({ url, keep: linesOf(keep), drop: linesOf(drop) }, signal)));
+    } catch (error) {
+      if (error.name !== "AbortError") show(told, problemBox(error));
+    } finally {
+      explain.disabled = false;
+    }
+  }
 
   async function look() {
     preview.disabled = true;
@@ -107,7 +129,7 @@ function previewed(job, outcomes, start) {
     job.notes.map((note) => h("p", { class: "remark" }, note)),
     outcomes.length > 0 && h("details", { class: "outcomes" }, h("summary", {}, "Each address"),
       h("div", { class: "scroll", tabindex: "0", role: "group", "aria-label": "What would become of each address" },
-        h("table", {}, h("thead", {}, h("tr", {}, ["Address", "Outcome", "Status", "Time"].map((name) => h("th", { scope: "col" }, name)))),
+        h("table", {}, h("thead", {}, h("tr", {}, COLUMNS.map((name) => h("th", { scope: "col" }, name)))),
           h("tbody", {}, outcomes.map(outcomeRow))))),
     h("div", { class: "actions" }, wanted.length > 0 && button("Start", start, { class: "primary" })));
 }

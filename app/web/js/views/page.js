@@ -3,6 +3,7 @@
 import { api } from "../api.js";
 import { say } from "../components/announce.js";
 import { confirmed } from "../components/dialog.js";
+import { keptShare, keptWords } from "../components/kept.js";
 import { problemBox } from "../components/problem.js";
 import { storedText } from "../components/stored_text.js";
 import { button, h, show } from "../dom.js";
@@ -60,6 +61,7 @@ function head(page) {
     ["As of", dateTime(page.fetched_at)],
     page.published_at && ["Published", dateTime(page.published_at)],
     page.modified_at && ["Modified", dateTime(page.modified_at)],
+    page.coverage && ["Kept", keptWords(page.coverage)],
     ["Size", `${count(page.characters, "character")}, ${count(page.chunks, "chunk")}`],
     page.language && ["Language", page.language],
     ["Collection", page.collection],
@@ -94,13 +96,14 @@ async function remove(page) {
 function visitsOf(page, signal) {
   const body = h("tbody");
   const trouble = h("div", {});
-  const columns = ["When", "Outcome", "Status", "Size", "Time"];
+  const columns = ["When", "Outcome", "Kept", "Status", "Size", "Time"];
   const load = async () => {
     try {
       const { visits } = await api.pageLog(page.id, signal);
       show(body, visits.map((visit) => h("tr", {},
         h("td", {}, dateTime(visit.at)),
         h("td", {}, words(visit.state), visit.reason && ` (${words(visit.reason)})`, visit.message && h("span", { class: "hint" }, visit.message)),
+        h("td", {}, keptShare(visit.coverage)),
         h("td", {}, visit.http_status ?? "—"),
         h("td", {}, visit.size_bytes === null ? "—" : `${number.format(visit.size_bytes)} bytes`),
         h("td", {}, visit.elapsed_ms === null ? "—" : milliseconds(visit.elapsed_ms)))));

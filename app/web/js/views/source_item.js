@@ -5,7 +5,8 @@ import { say } from "../components/announce.js";
 import { confirmed } from "../components/dialog.js";
 import { isFinal, JobCard, scopeOf } from "../components/job_card.js";
 import { problemBox } from "../components/problem.js";
-import { button, freshId, h, select, show } from "../dom.js";
+import { linesOf, selectorField } from "../components/selectors.js";
+import { button, field, freshId, h, select, show } from "../dom.js";
 import { count, every, relative, words } from "../format.js";
 import { safeUrl, viewLink } from "../links.js";
 
@@ -51,7 +52,34 @@ export function sourceItem(source, { onChanged, onStarted, onRevived }) {
       button("Run again", run, described),
       schedule,
       button("Delete…", remove, { ...described, class: "quiet" })),
+    selectorsOf(source, onChanged),
     source.last_job && isFinal(source.last_job) && lastRun(source.last_job.id, onRevived));
+}
+
+/** Which parts of its pages are content, where the rules don't see it by themselves. */
+function selectorsOf(source, onChanged) {
+  const keep = selectorField("main, article.content", source.spec.keep ?? []);
+  const drop = selectorField(".promo", source.spec.drop ?? []);
+  const trouble = h("div", {});
+  const save = async () => {
+    show(trouble);
+    try {
+      await api.selectContent(source.id, { keep: linesOf(keep), drop: linesOf(drop) });
+      say("Its next run reads its pages so.");
+      onChanged();
+    } catch (error) {
+      show(trouble, problemBox(error));
+    }
+  };
+  const said = [...(source.spec.keep ?? []), ...(source.spec.drop ?? [])].length;
+  return h("details", { class: "selectors" },
+    h("summary", {}, said ? `Content selectors (${said})` : "Content selectors"),
+    h("form", { on: { submit: (event) => { event.preventDefault(); save(); } } },
+      h("div", { class: "grid" },
+        field("Keep only", keep, "CSS selectors of what is content, one a line; empty: as found by itself."),
+        field("Leave out", drop, "CSS selectors, one a line.")),
+      h("div", { class: "actions" }, h("button", { type: "submit" }, "Save")),
+      trouble));
 }
 
 /** What all addresses of a source begin with, where that can be said: a crawl stays in the folder of its one start page. */
