@@ -323,9 +323,10 @@ class LeftOutBody(BaseModel):
 
 
 class CoverageBody(BaseModel):
-    """How much of the words that a reader of the page sees was kept. ``prose_share``: without the words of links that were left
-    out, which menus are made of; a job notes pages where this is small. ``left_out``: the largest parts; null where they are not
-    listed: in lists of pages, and for a visit that found the text unchanged."""
+    """How much of the words that a reader of the page sees was kept. ``prose_share``: without the words that are meant to go: of
+    links that were left out, which menus are made of, and of what selectors drop; a job notes pages where this is small.
+    ``left_out``: the largest parts; null where they are not listed: in lists of pages, and for a visit that found the text
+    unchanged."""
 
     visible_words: int
     kept_words: int

@@ -18,14 +18,16 @@ from corpus.model import ContentSelectors, Coverage, LeftOut
 
 MAX_PARTS = 20
 MAX_PART_CHARS = 120
-POOR_SHARE = 0.6  # of a page's words, links that were left out aside: with less, something other than chrome was left out,
+POOR_SHARE = 0.6  # of the words that are not meant to go: with less, something other than chrome was left out,
+BY_SELECTOR = "dropped by selector"  # the reason of a part that somebody asked to leave out, which is no loss
 POOR_WORDS = 50  # if it is more than this. A stub between two menus loses a large share and nothing that matters.
 
 
 @dataclass(frozen=True, slots=True)
 class StoredCoverage:
-    """``prose_words``: the visible words, without those of links that were left out. ``left_out``: the largest parts, in the
-    page's order; None where they are stored elsewhere: with the page, for a visit that found its text unchanged."""
+    """``prose_words``: the visible words, without those that are meant to go: of links that were left out, and of what the
+    site's selectors drop. ``left_out``: the largest parts, in the page's order; None where they are stored elsewhere: with the
+    page, for a visit that found its text unchanged."""
 
     visible_words: int
     kept_words: int
@@ -36,8 +38,8 @@ class StoredCoverage:
     def of(cls, coverage: Coverage) -> Self:
         largest = sorted(coverage.left_out, key=lambda part: part.words, reverse=True)[:MAX_PARTS]
         shown = [replace(part, text=_first_words(part.text)) for part in sorted(largest, key=lambda part: part.at)]
-        links = sum(part.link_words for part in coverage.left_out)
-        return cls(coverage.visible_words, coverage.kept_words, max(0, coverage.visible_words - links), tuple(shown))
+        meant = sum(part.words if part.reason == BY_SELECTOR else part.link_words for part in coverage.left_out)
+        return cls(coverage.visible_words, coverage.kept_words, max(0, coverage.visible_words - meant), tuple(shown))
 
     @classmethod
     def of_row(cls, row: Any) -> Self | None:
@@ -54,7 +56,7 @@ class StoredCoverage:
 
     @property
     def prose_share(self) -> float:
-        """As :attr:`share`, without the words of links that were left out: menus are meant to go."""
+        """As :attr:`share`, of the words that are not meant to go."""
         return min(1.0, self.kept_words / self.prose_words) if self.prose_words else 1.0
 
     @property
@@ -65,7 +67,7 @@ class StoredCoverage:
     @property
     def note(self) -> str:
         """What a page of which too little was kept says of itself."""
-        return f"only {self.kept_words:,} of its {self.prose_words:,} words were kept, links that were left out aside"
+        return f"only {self.kept_words:,} of {self.prose_words:,} words were kept, menus not counted"
 
     def without_parts(self) -> Self:
         return replace(self, left_out=None)

@@ -97,7 +97,8 @@ class LeftOut(TypedDict):
 
 
 class Coverage(TypedDict):
-    """``prose_share``: without the words of links that were left out. ``left_out`` is None where the parts are not listed."""
+    """``prose_share``: without the words of links that were left out and of what selectors drop. ``left_out`` is None where the
+    parts are not listed."""
 
     visible_words: int
     kept_words: int

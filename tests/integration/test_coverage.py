@@ -70,7 +70,7 @@ async def test_a_job_names_the_first_pages_of_which_too_little_was_kept_in_one_l
         site.script(f"/{number}", page(sold(f"Pump {number}", words=60, promo=150)))
     site.script("/good", page(sold("Good", words=150, promo=60)))
     caplog.set_level(logging.WARNING)
-    job = await ingest.submit(*(f"/{number}" for number in range(5)), "/good", max_depth=0, drop=[".promo"])
+    job = await ingest.submit(*(f"/{number}" for number in range(5)), "/good", max_depth=0, keep=["h1", "main > p"])
     await ingest.work(job)
 
     told = await status_of(ingest, job)
@@ -83,6 +83,19 @@ async def test_a_job_names_the_first_pages_of_which_too_little_was_kept_in_one_l
     (stored, _) = await ingest.shelf.pages.list(collection="default")
     assert {one.title: bool(one.notes) for one in stored} == {**{f"Pump {number}": True for number in range(5)}, "Good": False}
     assert next(one.notes for one in stored if one.title == "Pump 0")[-1].startswith("only 6")
+
+
+async def test_what_selectors_drop_is_no_loss(ingest: Ingest, site: ScriptedSite) -> None:
+    site.script("/", page(sold("Pumps", words=60, promo=150)))
+    job = await ingest.submit("/", max_depth=0, drop=[".promo"])
+    await ingest.work(job)
+
+    told = await status_of(ingest, job)
+    assert (told.notes, told.poorly_kept) == ((), 0)
+    (visit,) = await visits(ingest, site.url("/"))
+    assert visit.coverage is not None
+    assert visit.coverage.share < 0.5
+    assert visit.coverage.prose_share > 0.9
 
 
 async def test_the_urls_of_a_job_can_be_asked_for_by_what_was_kept(ingest: Ingest, site: ScriptedSite) -> None:
