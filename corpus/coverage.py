@@ -19,7 +19,6 @@ from corpus.model import ContentSelectors, Coverage, LeftOut
 MAX_PARTS = 20
 MAX_PART_CHARS = 120
 POOR_SHARE = 0.6  # of the words that are not meant to go: with less, something other than chrome was left out,
-BY_SELECTOR = "dropped by selector"  # the reason of a part that somebody asked to leave out, which is no loss
 POOR_WORDS = 50  # if it is more than this. A stub between two menus loses a large share and nothing that matters.
 
 
@@ -38,8 +37,7 @@ class StoredCoverage:
     def of(cls, coverage: Coverage) -> Self:
         largest = sorted(coverage.left_out, key=lambda part: part.words, reverse=True)[:MAX_PARTS]
         shown = [replace(part, text=_first_words(part.text)) for part in sorted(largest, key=lambda part: part.at)]
-        meant = sum(part.words if part.reason == BY_SELECTOR else part.link_words for part in coverage.left_out)
-        return cls(coverage.visible_words, coverage.kept_words, max(0, coverage.visible_words - meant), tuple(shown))
+        return cls(coverage.visible_words, coverage.kept_words, coverage.prose_words, tuple(shown))
 
     @classmethod
     def of_row(cls, row: Any) -> Self | None:

@@ -53,6 +53,9 @@ class PageText:
         return content_hash(self.title, self.text)
 
 
+BY_SELECTOR = "dropped by selector"  # the reason of a part that the site's own selectors drop
+
+
 @dataclass(frozen=True, slots=True)
 class LeftOut:
     """A part of a page that a reader sees and that is not kept.
@@ -83,10 +86,16 @@ class Coverage:
         return self.kept_words / self.visible_words if self.visible_words else 1.0
 
     @property
+    def prose_words(self) -> int:
+        """The visible words that are not meant to go, as those of links that were left out are (menus), and what the site's own
+        selectors drop."""
+        meant = sum(part.words if part.reason == BY_SELECTOR else part.link_words for part in self.left_out)
+        return max(0, self.visible_words - meant)
+
+    @property
     def prose_share(self) -> float:
-        """As :attr:`share`, without the words of links that were left out: menus are meant to go, so only this one warns."""
-        wanted = self.visible_words - sum(part.link_words for part in self.left_out)
-        return min(1.0, self.kept_words / wanted) if wanted > 0 else 1.0
+        """As :attr:`share`, of the words that are not meant to go: only this one warns."""
+        return min(1.0, self.kept_words / self.prose_words) if self.prose_words else 1.0
 
 
 @dataclass(frozen=True, slots=True)
