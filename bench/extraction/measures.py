@@ -1,0 +1,120 @@
+"""How alike two texts are, in shingles of four words. Pure: nothing here reads files or runs an extractor."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+SHINGLE_WORDS = 4
+_WORD = re.compile(r"\w+")
+_UNSEEN = re.compile("[\xad\u200b\u200c\u200d\u2060\ufeff]")  # soft hyphens and zero-width characters
+
+
+@dataclass(frozen=True, slots=True)
+class Overlap:
+    """Of one page: the share of its text that is right, superfluous and missing; together 1, or all 0."""
+
+    right: float
+    superfluous: float
+    missing: float
+
+    @property
+    def recall(self) -> float:
+        """Of the wanted text, the share that is there; 1 where nothing is wanted."""
+        return self.right / (self.right + self.missing) if self.right + self.missing else 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """Means over pages, 0 to 1."""
+
+    precision: float
+    recall: float
+
+    @property
+    def f1(self) -> float:
+        both = self.precision + self.recall
+        return 2 * self.precision * self.recall / both if both else 0.0
+
+
+def words_of(text: str) -> list[str]:
+    """The words of a text, without the characters in them that nobody sees, ligatures written out."""
+    return _WORD.findall(unicodedata.normalize("NFKC", _UNSEEN.sub("", text)))
+
+
+def overlap(truth: str, text: str) -> Overlap:
+    """Compare as article-extraction-benchmark does: shingles of four words, as multisets."""
+    wanted, found = Counter(_shingles(_WORD.findall(truth))), Counter(_shingles(_WORD.findall(text)))
+    right = (wanted & found).total()
+    superfluous, missing = (found - wanted).total(), (wanted - found).total()
+    total = right + superfluous + missing or 1
+    return Overlap(right / total, superfluous / total, missing / total)
+
+
+def score(overlaps: Iterable[Overlap]) -> Score:
+    """Pages without any text of the kind that is asked for don't count: no precision without text, no recall without truth."""
+    pages = list(overlaps)
+    precisions = [p.right / (p.right + p.superfluous) for p in pages if p.right + p.superfluous]
+    recalls = [p.recall for p in pages if p.right + p.missing]
+    return Score(mean(precisions), mean(recalls))
+
+
+def matched(wanted: Sequence[str], found: Sequence[str]) -> tuple[list[bool], list[bool]]:
+    """Which words of either text stand in the other: those in a shingle that both have.
+
+    A list's number or a mark between two words breaks shingles, so of what is left over, runs of fewer words than a shingle has
+    are matched word by word.
+
+    Args:
+        wanted: the words of one text, in order.
+        found: the words of the other.
+
+    Returns:
+        For each word of ``wanted``, and for each of ``found``, whether the other text has it.
+    """
+    ours, theirs = Counter(_shingles(wanted)), Counter(_shingles(found))
+    wanted_marks, found_marks = _marks(wanted, ours & theirs), _marks(found, ours & theirs)
+    for marks, words, other_marks, other in (
+        (wanted_marks, wanted, found_marks, found),
+        (found_marks, found, wanted_marks, wanted),
+    ):
+        spare = Counter(word for word, mark in zip(other, other_marks, strict=True) if not mark)
+        for start, end in runs_of(marks):
+            if end - start < SHINGLE_WORDS:
+                for i in range(start, end):
+                    if spare[words[i]] > 0:
+                        spare[words[i]] -= 1
+                        marks[i] = True
+    return wanted_marks, found_marks
+
+
+def runs_of(marks: Sequence[bool]) -> list[tuple[int, int]]:
+    """The half-open ranges in which no mark stands."""
+    runs, start = [], None
+    for i, mark in enumerate((*marks, True)):
+        if mark and start is not None:
+            runs.append((start, i))
+            start = None
+        elif not mark and start is None:
+            start = i
+    return runs
+
+
+def mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values) if values else 0.0
+
+
+def _shingles(words: Sequence[str]) -> list[tuple[str, ...]]:
+    return [tuple(words[i : i + SHINGLE_WORDS]) for i in range(max(1, len(words) - SHINGLE_WORDS + 1)) if words]
+
+
+def _marks(words: Sequence[str], common: Counter[tuple[str, ...]]) -> list[bool]:
+    left, marks = common.copy(), [False] * len(words)
+    for i, shingle in enumerate(_shingles(words)):
+        if left[shingle] > 0:
+            left[shingle] -= 1
+            marks[i : i + len(shingle)] = [True] * len(shingle)
+    return marks
