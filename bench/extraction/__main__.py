@@ -10,9 +10,10 @@ from pathlib import Path
 from bench.errors import BenchError
 from bench.extraction import articles, dump, manuals
 from bench.extraction.extractors import EXTRACTORS, OURS, warm_up
+from bench.extraction.measures import differences
 from bench.extraction.processes import workers
 
-SHOWN_CHARS = 300
+SHOWN_CHARS = 500
 
 
 def main() -> int:
@@ -46,7 +47,7 @@ def _articles(
     for article in articles.worst(measured, arguments.worst):
         our = article.overlaps[OURS]
         print(f"  {article.name}: right {our.right:.2f}, superfluous {our.superfluous:.2f}, missing {our.missing:.2f}")
-        for label, pieces in dump.differences(article.truth, article.runs[OURS].text).items():
+        for label, pieces in differences(article.truth, article.runs[OURS].text).items():
             print(f"    {label}: {' … '.join(pieces)[:SHOWN_CHARS]}")
     if arguments.dump:
         for article in measured:

@@ -26,16 +26,6 @@ def write(folder: Path, name: str, texts: Mapping[str, str]) -> None:
     (folder / f"{stem}.diff").write_text("\n".join(lines) + "\n", encoding="utf-8", errors="replace")
 
 
-def differences(wanted: str, found: str) -> dict[str, list[str]]:
-    """The sentences that only one of two texts has, in order: ``lacks`` and ``has besides``."""
-    one, other = _lines(wanted), _lines(found)
-    in_one, in_other = set(one), set(other)
-    return {
-        "lacks": [line for line in one if line not in in_other],
-        "has besides": [line for line in other if line not in in_one],
-    }
-
-
 def _lines(text: str) -> list[str]:
     """The sentences, without indentation and marks of Markdown: how a text is set isn't the question."""
     bare = (" ".join(line.strip("#>|-* \t`").split()) for line in text.splitlines())

@@ -173,7 +173,7 @@ GENERATORS = (
     Generator(
         "MediaWiki",
         sign='meta[name="generator"][content^="MediaWiki"], div.mw-parser-output',
-        content="h1.firstHeading, #mw-content-text",
+        content="h1.firstHeading, #mw-content-text, div.mw-parser-output",
         chrome=".mw-editsection, .editsection, .navbox, .t-navbar, .catlinks, .printfooter, .mw-jump-link, .noprint,"
         " .mw-empty-elt, .t-navbar-sep, .mw-cite-backlink",
         either=".toc, #toc, #siteSub, #contentSub",

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 SHINGLE_WORDS = 4
+SHOWN_WORDS = 12
 _WORD = re.compile(r"\w+")
 _UNSEEN = re.compile("[\xad\u200b\u200c\u200d\u2060\ufeff]")  # soft hyphens and zero-width characters
 
@@ -91,6 +92,13 @@ def matched(wanted: Sequence[str], found: Sequence[str]) -> tuple[list[bool], li
     return wanted_marks, found_marks
 
 
+def differences(wanted: str, found: str) -> dict[str, list[str]]:
+    """The stretches of words that only one of two texts has, the longest first, each with its length and first words."""
+    one, other = words_of(wanted), words_of(found)
+    kept, wanted_too = matched(one, other)
+    return {"lacks": _stretches(one, kept), "has besides": _stretches(other, wanted_too)}
+
+
 def runs_of(marks: Sequence[bool]) -> list[tuple[int, int]]:
     """The half-open ranges in which no mark stands."""
     runs, start = [], None
@@ -105,6 +113,11 @@ def runs_of(marks: Sequence[bool]) -> list[tuple[int, int]]:
 
 def mean(values: Sequence[float]) -> float:
     return sum(values) / len(values) if values else 0.0
+
+
+def _stretches(words: Sequence[str], marks: Sequence[bool]) -> list[str]:
+    runs = sorted(runs_of(marks), key=lambda run: run[0] - run[1])
+    return [f"({end - start}) {' '.join(words[start : min(end, start + SHOWN_WORDS)])}" for start, end in runs]
 
 
 def _shingles(words: Sequence[str]) -> list[tuple[str, ...]]:

@@ -14,7 +14,7 @@ from bench.errors import BenchError
 from bench.extraction import articles, dump, manuals
 from bench.extraction.extractors import OURS, Run
 from bench.extraction.generators import GENERATORS, generator_of
-from bench.extraction.measures import Overlap, Score, matched, overlap, runs_of, score, words_of
+from bench.extraction.measures import Overlap, Score, differences, matched, overlap, runs_of, score, words_of
 from bench.extraction.visible_text import code_of, flat, path_of, places_of, rows_of, stands_as_code, stored_lines, words_under
 from bench.survival import Survival, expected_code, expected_rows, section, stands_in
 
@@ -114,8 +114,12 @@ def test_falling_short_is_said() -> None:
     assert "recall ≥ 0.97: met" in articles.report(wanted, [page], [OURS])
 
 
-def test_a_difference_is_one_of_sentences(tmp_path: Path) -> None:
-    assert dump.differences("One. Two.\nThree.", "# Three.\n- One.\nFour.") == {"lacks": ["Two."], "has besides": ["Four."]}
+def test_differences_are_stretches_of_words() -> None:
+    wanted, found = "The first of them. And this one is lost to us.", "Home. The first of them."
+    assert differences(wanted, found) == {"lacks": ["(7) And this one is lost to us"], "has besides": ["(1) Home"]}
+
+
+def test_texts_are_written_side_by_side(tmp_path: Path) -> None:
     dump.write(tmp_path, "a/b", {"truth": "One. Two.", OURS: "One."})
     assert "-Two." in (tmp_path / "a-b.diff").read_text()
     assert (tmp_path / f"a-b.{OURS}.txt").read_text() == "One.\n"
