@@ -147,7 +147,7 @@ def measure_page(root: Path, page: Path, *, extractors: tuple[str, ...]) -> Manu
     for pre in generator.code_of(parts):
         if any(one in chrome or one in either for one in (pre, *pre.iterancestors())):
             continue
-        lines = code_of(pre, is_chrome=is_chrome)
+        lines = code_of(pre, is_chrome=(chrome | either).__contains__)
         if len("".join(lines)) < MIN_CODE_CHARS:
             continue
         code += 1
