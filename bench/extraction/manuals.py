@@ -26,6 +26,7 @@ from bench.extraction.visible_text import (
     stands_as_code,
     stands_in,
     stored_lines,
+    unmarked,
     words_under,
 )
 from bench.site import pages_of
@@ -126,7 +127,7 @@ def measure_page(root: Path, page: Path, *, extractors: tuple[str, ...]) -> Manu
     runs = run_all(body, extractors)
     kept, noise, marks = {}, {}, {}
     for name, run in runs.items():
-        found = words_of(run.text)
+        found = words_of(unmarked(run.text))
         marks[name], _ = matched(words, found)
         _, stored = matched([word.text for word in content], found)
         kept[name] = mean(marks[name])
@@ -147,12 +148,13 @@ def measure_page(root: Path, page: Path, *, extractors: tuple[str, ...]) -> Manu
     for pre in generator.code_of(parts):
         if any(one in chrome or one in either for one in (pre, *pre.iterancestors())):
             continue
-        lines = code_of(pre, is_chrome=(chrome | either).__contains__)
-        if len("".join(lines)) < MIN_CODE_CHARS:
+        lines, bare = code_of(pre, is_chrome=is_chrome), code_of(pre, is_chrome=(chrome | either).__contains__)
+        if len("".join(bare)) < MIN_CODE_CHARS:
             continue
         code += 1
         in_cell = any(one.tag in ("td", "th") for one in pre.iterancestors())
-        if not stands_as_code(lines, stored, places) and not (in_cell and flat("\n".join(lines)) in flat_text):
+        stands = any(stands_as_code(wanted_lines, stored, places) for wanted_lines in (lines, bare))
+        if not stands and not (in_cell and flat("\n".join(lines)) in flat_text):
             lost_code.append(f"{path_of(pre)}: {chr(10).join(lines)[:160]!r}")
     for part in parts:
         for element in part.iter("table"):

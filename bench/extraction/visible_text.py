@@ -28,6 +28,9 @@ _UNREAD = frozenset((
 _UNSEEN = re.compile("[\xad\u200b\u200c\u200d\u2060\ufeff]")
 _SPACE = re.compile(r"\s+")
 _MARKUP = re.compile(r"[`*~^\\_]")
+# What Markdown writes and no page shows as text: the language after a fence, the number or letter of a list's item.
+_FENCE = re.compile(r"^(\s*(?:`{3,}|~{3,}))\S*", re.MULTILINE)
+_MARKER = re.compile(r"^\s*(?:[-*+]|\(?(?:\d{1,4}|[A-Za-z]|[ivxlcdmIVXLCDM]{1,7})[.)])[ \t]+(?:\[[ xX]\] )?", re.MULTILINE)
 _LINE_PREFIX = re.compile(r"[\s>]*")
 
 
@@ -64,6 +67,11 @@ def words_under(roots: Sequence[HtmlElement], *, is_chrome: Callable[[HtmlElemen
                 texts.append(text)
         flush()
     return found
+
+
+def unmarked(text: str) -> str:
+    """An extractor's Markdown without the marks that a page's own text doesn't hold as words, for comparing words."""
+    return _MARKER.sub("", _FENCE.sub(r"\1", text))
 
 
 def path_of(element: HtmlElement, steps: int = 4) -> str:

@@ -15,7 +15,17 @@ from bench.extraction import articles, dump, manuals
 from bench.extraction.extractors import OURS, Run
 from bench.extraction.generators import GENERATORS, generator_of
 from bench.extraction.measures import Overlap, Score, differences, matched, overlap, runs_of, score, words_of
-from bench.extraction.visible_text import code_of, flat, path_of, places_of, rows_of, stands_as_code, stored_lines, words_under
+from bench.extraction.visible_text import (
+    code_of,
+    flat,
+    path_of,
+    places_of,
+    rows_of,
+    stands_as_code,
+    stored_lines,
+    unmarked,
+    words_under,
+)
 from bench.survival import Survival, expected_code, expected_rows, section, stands_in
 
 
@@ -140,6 +150,12 @@ def test_chrome_is_no_text() -> None:
         "Title",
         "text",
     ]
+
+
+def test_marks_of_markdown_are_no_words() -> None:
+    assert words_of(unmarked("```ts\nlet x\n```\n1. one\n  b) two\n- [x] three\n2026 was\niv. four\nA. B")) == [
+        "let", "x", "one", "two", "three", "2026", "was", "four", "B"
+    ]  # fmt: skip
 
 
 def test_code_stands_to_the_letter_wherever_it_is_indented_or_quoted() -> None:
