@@ -127,8 +127,8 @@ def measure_page(root: Path, page: Path, *, extractors: tuple[str, ...]) -> Manu
     runs = run_all(body, extractors)
     kept, noise, marks = {}, {}, {}
     for name, run in runs.items():
+        marks[name], _ = matched(words, words_of(run.text))
         found = words_of(unmarked(run.text))
-        marks[name], _ = matched(words, found)
         _, stored = matched([word.text for word in content], found)
         kept[name] = mean(marks[name])
         noise[name] = 1 - mean(stored) if stored else 0.0

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from difflib import SequenceMatcher
 
 SHINGLE_WORDS = 4
 SHOWN_WORDS = 12
+MOST_WORDS_BETWEEN = 4
 _WORD = re.compile(r"\w+")
 _UNSEEN = re.compile("[\xad\u200b\u200c\u200d\u2060\ufeff]")  # soft hyphens and zero-width characters
 
@@ -64,10 +66,11 @@ def score(overlaps: Iterable[Overlap]) -> Score:
 
 
 def matched(wanted: Sequence[str], found: Sequence[str]) -> tuple[list[bool], list[bool]]:
-    """Which words of either text stand in the other: those in a shingle that both have.
+    """Which words of either text stand in the other.
 
-    A list's number or a mark between two words breaks shingles, so of what is left over, runs of fewer words than a shingle has
-    are matched word by word.
+    First those of a shingle that both have. A mark between two words, such as a list item's number, breaks shingles, so what is
+    left between two places that match is compared word by word, in order; and of what is then left, runs of fewer words than a
+    shingle has are matched wherever they stand.
 
     Args:
         wanted: the words of one text, in order.
@@ -76,8 +79,26 @@ def matched(wanted: Sequence[str], found: Sequence[str]) -> tuple[list[bool], li
     Returns:
         For each word of ``wanted``, and for each of ``found``, whether the other text has it.
     """
-    ours, theirs = Counter(_shingles(wanted)), Counter(_shingles(found))
-    wanted_marks, found_marks = _marks(wanted, ours & theirs), _marks(found, ours & theirs)
+    wanted_marks, found_marks = [False] * len(wanted), [False] * len(found)
+    places: dict[tuple[str, ...], deque[int]] = {}
+    for i, shingle in enumerate(_shingles(found)):
+        places.setdefault(shingle, deque()).append(i)
+    place_of: dict[int, int] = {}
+    for i, shingle in enumerate(_shingles(wanted)):
+        if left := places.get(shingle):
+            place = left.popleft()
+            for k in range(len(shingle)):
+                wanted_marks[i + k] = found_marks[place + k] = True
+                place_of.setdefault(i + k, place + k)
+    for start, end in runs_of(wanted_marks):
+        after, before = place_of.get(start - 1, -1) + 1, place_of.get(end, len(found))
+        if not 0 < before - after <= MOST_WORDS_BETWEEN * (end - start):
+            continue
+        blocks = SequenceMatcher(None, wanted[start:end], found[after:before], autojunk=False).get_matching_blocks()
+        for i, j, size in blocks:
+            for k in range(size):
+                if not found_marks[after + j + k]:
+                    wanted_marks[start + i + k] = found_marks[after + j + k] = True
     for marks, words, other_marks, other in (
         (wanted_marks, wanted, found_marks, found),
         (found_marks, found, wanted_marks, wanted),
@@ -122,12 +143,3 @@ def _stretches(words: Sequence[str], marks: Sequence[bool]) -> list[str]:
 
 def _shingles(words: Sequence[str]) -> list[tuple[str, ...]]:
     return [tuple(words[i : i + SHINGLE_WORDS]) for i in range(max(1, len(words) - SHINGLE_WORDS + 1)) if words]
-
-
-def _marks(words: Sequence[str], common: Counter[tuple[str, ...]]) -> list[bool]:
-    left, marks = common.copy(), [False] * len(words)
-    for i, shingle in enumerate(_shingles(words)):
-        if left[shingle] > 0:
-            left[shingle] -= 1
-            marks[i : i + len(shingle)] = [True] * len(shingle)
-    return marks

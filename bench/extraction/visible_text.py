@@ -28,9 +28,8 @@ _UNREAD = frozenset((
 _UNSEEN = re.compile("[\xad\u200b\u200c\u200d\u2060\ufeff]")
 _SPACE = re.compile(r"\s+")
 _MARKUP = re.compile(r"[`*~^\\_]")
-# What Markdown writes and no page shows as text: the language after a fence, the number or letter of a list's item.
-_FENCE = re.compile(r"^(\s*(?:`{3,}|~{3,}))\S*", re.MULTILINE)
-_MARKER = re.compile(r"^\s*(?:[-*+]|\(?(?:\d{1,4}|[A-Za-z]|[ivxlcdmIVXLCDM]{1,7})[.)])[ \t]+(?:\[[ xX]\] )?", re.MULTILINE)
+_FENCE = re.compile(r"\s*(`{3,}|~{3,})")
+_MARKER = re.compile(r"\s*(?:[-*+]|\(?(?:\d{1,4}|[A-Za-z]|[ivxlcdmIVXLCDM]{1,7})[.)])[ \t]+(?:\[[ xX]\] )?")
 _LINE_PREFIX = re.compile(r"[\s>]*")
 
 
@@ -70,8 +69,14 @@ def words_under(roots: Sequence[HtmlElement], *, is_chrome: Callable[[HtmlElemen
 
 
 def unmarked(text: str) -> str:
-    """An extractor's Markdown without the marks that a page's own text doesn't hold as words, for comparing words."""
-    return _MARKER.sub("", _FENCE.sub(r"\1", text))
+    """An extractor's Markdown without what no page shows as text: the language after a fence, the number of a list's item."""
+    lines, fence = [], ""
+    for line in text.split("\n"):
+        if (match := _FENCE.match(line)) and (not fence or line.strip() == fence):
+            fence = "" if fence else match[1]
+        else:
+            lines.append(line if fence or not (marker := _MARKER.match(line)) else line[marker.end() :])
+    return "\n".join(lines)
 
 
 def path_of(element: HtmlElement, steps: int = 4) -> str:
