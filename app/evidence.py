@@ -16,6 +16,7 @@ sentences hold them, one that holds none is no evidence. And a row of a table is
 from __future__ import annotations
 
 import asyncio
+import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -34,6 +35,7 @@ MAX_QUOTE_CHARS = 400
 # A question of no more tokens than these beside its identifiers asks about little but them ("What does -x do?"). They count for
 # as many tokens as they have, but for no more than the others, and for LEAST_TOKENS at least. In longer ones the words decide.
 SHORT_TOKENS, LEAST_TOKENS = 8, 5
+_HEADING = re.compile(r"^#{1,6} (.+)$", re.MULTILINE)
 MIN_QUOTE_CHARS = 12  # shorter units ("See also.", "Yes.") say nothing on their own
 
 
@@ -50,6 +52,7 @@ class Sentence:
     end: int
     text: str
     score: float = 0.0
+    under: tuple[str, ...] = ()
 
 
 class EvidenceFinder:
@@ -123,7 +126,7 @@ class EvidenceFinder:
 def shares_held(required: Requirement, sentences: Sequence[Sentence]) -> list[float]:
     """How many of the question's identifiers each sentence holds, as a share of what the best one does; 0 of all where none
     holds any."""
-    held = [required.held_by(sentence.text, under=above(sentence.chunk)) for sentence in sentences] if required else []
+    held = [required.held_by(sentence.text, under=sentence.under) for sentence in sentences] if required else []
     most = max(held, default=0)
     return [count / most for count in held] if most else [0.0] * len(sentences)
 
@@ -171,11 +174,18 @@ def distinct_sentences(chunks: Sequence[Chunk]) -> list[Sentence]:
     seen: set[tuple[str, int, int]] = set()
     sentences = []
     for chunk in chunks:
+        outer, heading, lead, before = above(chunk), "", "", 0
         for start, end in sentence_spans(chunk.text):
+            unit = chunk.text[start:end]
+            if headings := _HEADING.findall(chunk.text, before, start):
+                heading, lead = headings[-1], ""
+            before = end
             place = (chunk.page_id, chunk.start + start, chunk.start + end)
-            if end - start >= MIN_QUOTE_CHARS and place not in seen:
+            if len(unit) < MIN_QUOTE_CHARS or (unit.isascii() and " " not in unit and "\n" not in unit):
+                lead = unit  # which says nothing on its own: "See also.", a term before its definition
+            elif place not in seen:
                 seen.add(place)
-                sentences.append(Sentence(chunk, place[1], place[2], chunk.text[start:end]))
+                sentences.append(Sentence(chunk, place[1], place[2], unit, under=(lead, heading, *outer)))
     return sentences
 
 

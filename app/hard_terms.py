@@ -98,11 +98,12 @@ class Requirement:
     def __bool__(self) -> bool:
         return bool(self.terms)
 
-    def held_by(self, text: str, *, under: str = "") -> int:
-        """How many of the terms stand in a text, or in the headings that it stands ``under`` while it names no sibling itself:
-        under "CVE-2024-3094", what is said of CVE-2024-3095 isn't about the former."""
-        text, under = _comparable(text), _comparable(under)
-        return sum(term.stands_in(text) or (term.stands_in(under) and not term.has_sibling_in(text)) for term in self.terms)
+    def held_by(self, text: str, *, under: Sequence[str] = ()) -> int:
+        """How many of the terms stand in a text or in what it stands ``under``, the nearest first: a term that it explains,
+        headings. What names a sibling is about that one, whatever stands above it: under "CVE-2024-3094", what is said of
+        CVE-2024-3095 isn't about the former."""
+        levels = [_comparable(level) for level in (text, *under)]
+        return sum(_is_about(term, levels) for term in self.terms)
 
     def strays_in(self, text: str) -> bool:
         """Whether a text names siblings of the terms and none of them."""
@@ -113,7 +114,7 @@ class Requirement:
         """The terms that stand in none of the chunks, nor in the title and headings over them."""
         if not self.terms:
             return []
-        texts = [_comparable(f"{above(chunk)}\n{chunk.text}") for chunk in chunks]
+        texts = [_comparable("\n".join((chunk.text, *above(chunk)))) for chunk in chunks]
         return [term.text for term in self.terms if not any(term.stands_in(text) for text in texts)]
 
     def preferring(self, hits: Sequence[Hit]) -> list[Hit]:
@@ -127,9 +128,18 @@ class Requirement:
         return sorted(scored, key=lambda hit: -hit.score)
 
 
-def above(chunk: Chunk) -> str:
-    """The title and headings that a chunk stands under, a line each."""
-    return "\n".join((chunk.title, *chunk.heading_path))
+def above(chunk: Chunk) -> tuple[str, ...]:
+    """The headings that a chunk stands under, the nearest first, and its page's title."""
+    return (*reversed(chunk.heading_path), chunk.title)
+
+
+def _is_about(term: HardTerm, levels: Iterable[str]) -> bool:
+    for level in levels:
+        if term.stands_in(level):
+            return True
+        if term.has_sibling_in(level):
+            return False
+    return False
 
 
 def hard_terms(question: str) -> tuple[HardTerm, ...]:

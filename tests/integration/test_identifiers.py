@@ -37,6 +37,17 @@ OPERATORS = [
     "os.path.join puts two paths together. max_wicks is the number of wicks.",
 ]
 
+CODES = [
+    "# Exit codes",
+    "E3001",
+    "The wick is wet.",
+    "E3002",
+    "The oil is cold.",
+    "LAMP_GLASS_CRACKED",
+    "A spare one lies in the shed.",
+]
+CODES += ["## ERR-77", "The tide is too high for the boat.", "## ERR-78", "The tide is too low for the boat."]
+
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def harbour(tmp_path_factory: pytest.TempPathFactory, real_embedder: SentenceTransformerEmbedder) -> AsyncIterator[Shelf]:
@@ -44,6 +55,7 @@ async def harbour(tmp_path_factory: pytest.TempPathFactory, real_embedder: Sente
     async with open_shelf(settings, real_embedder) as shelf:
         await shelf.put("https://a.example/all", "# Advisories", *ADVISORIES, "# Errors", ERRORS, TABLE, title="Advisories")
         await shelf.put("https://a.example/operators", "# Operators", *OPERATORS, title="Operators")
+        await shelf.put("https://a.example/codes", *CODES, title="Codes")
         for number in range(3090, 3100):  # one page for each
             text = f"CVE-2023-{number} concerns part {number % 7} of the {THINGS.split(' ')[number % 10]}."
             await shelf.put(f"https://a.example/{number}", text, title=f"CVE-2023-{number}")
@@ -75,6 +87,11 @@ async def ask(shelf: Shelf, question: str) -> Answer:
         ("What does -x do?", [OPERATORS[2]]),
         ("What does -X do?", [OPERATORS[3]]),
         ("what does --max-depth-strict do", [OPERATORS[4]]),
+        ("What does error E3002 mean?", ["The oil is cold."]),
+        ("E3001", ["The wick is wet."]),
+        ("LAMP_GLASS_CRACKED", ["A spare one lies in the shed."]),
+        ("What is ERR-77?", ["The tide is too high for the boat."]),
+        ("ERR-78", ["The tide is too low for the boat."]),
         ("what is max_wicks", ["max_wicks is the number of wicks."]),
     ],
 )

@@ -15,8 +15,10 @@ from app.confidence import (
     Calibration,
     calibration_for,
 )
-from app.evidence import Matches, root_mean
+from app.evidence import Matches, distinct_sentences, root_mean
+from corpus.model import Chunk
 from corpus.weights import E5, MINILM
+from tests.shelf import FETCHED_AT
 
 EAST, NORTH = np.array([1.0, 0.0], dtype=np.float32), np.array([0.0, 1.0], dtype=np.float32)
 
@@ -92,3 +94,14 @@ def test_scripts_without_spaces_have_a_curve_of_their_own(question: str) -> None
 def test_what_has_no_curve_is_judged_by_the_built_in_one() -> None:
     assert calibration_for("another", "How tall is it?") is MINILM_CALIBRATION
     assert "another" not in CALIBRATED
+
+
+def test_a_sentence_stands_under_headings_and_the_term_it_explains() -> None:
+    text = "E3001\n\nThe wick is wet all through.\n\n## Tides\n\nThe tide is too high."
+    chunk = Chunk(
+        "id", "page", 1, 0, 100, 100 + len(text), text, ("Codes", "Exit"), "https://h/", "Lamp", "en", "hash", FETCHED_AT
+    )
+    assert [(one.text, one.under) for one in distinct_sentences([chunk, chunk])] == [
+        ("The wick is wet all through.", ("E3001", "", "Exit", "Codes", "Lamp")),
+        ("The tide is too high.", ("", "Tides", "Exit", "Codes", "Lamp")),
+    ]
