@@ -96,7 +96,8 @@ async def test_of_a_sitemap_beyond_the_size_limit_the_beginning_is_taken(
 
 
 async def test_a_sites_robots_txt_stands_for_the_sitemaps_it_announces(site: ScriptedSite, reader: SitemapReader) -> None:
-    text = f"Sitemap: {site.url('/1.xml')}\nSitemap: http://elsewhere.example/2.xml\nSitemap: not a url.\nSitemap: none\nSitemap: /3.xml\nSitemap: Http://h.test/4.xml"
+    given = (site.url("/1.xml"), "http://elsewhere.example/2.xml", "not a url.", "none", "/3.xml", "Http://h.test/4.xml")
+    text = "\n".join(f"Sitemap: {address}" for address in given)
     site.script("/robots.txt", page(text.encode(), content_type="text/plain"))
     announced = (site.url("/1.xml"), "http://elsewhere.example/2.xml", site.url("/3.xml"), "http://h.test/4.xml")
     assert await reader.read(site.url("/robots.txt")) == Listed(sitemaps=announced)

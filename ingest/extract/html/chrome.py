@@ -29,13 +29,14 @@ _BY_ROLE = {
     "dialog": DIALOG,
     "alertdialog": DIALOG,
 }
-# Exact class or id names of documentation generators' navigation: Sphinx, DocBook, MkDocs, MediaWiki, GitHub, Docusaurus, Javadoc …
+# Exact class or id names of documentation generators' navigation: Sphinx, DocBook, MkDocs, MediaWiki, Docusaurus, Javadoc …
 _NAVIGATION_NAMES = word_set(
-    "navheader navfooter sphinxsidebar sphinxsidebarwrapper related mw-indicators catlinks noprint printfooter navbox vertical-navbox "
-    "sidebar-nav breadcrumb breadcrumbs md-sidebar md-nav md-source-file md-tabs md-footer theme-doc-toc-mobile theme-doc-toc-desktop "
-    "theme-doc-breadcrumbs theme-doc-footer pagination-nav prev-next-area prev-next-bottom cookie-banner cookie-consent table-of-contents "
-    "toc-wrapper sidebartoc wy-nav-side wy-breadcrumbs rst-footer-buttons bd-sidebar bd-toc toc-drawer toc-sticky page-nav "
-    "page-edit topnav bottomnav subnav topNav bottomNav subNav nav-path navpath side-nav nav-wide-wrapper nav-chapters "
+    "navheader navfooter sphinxsidebar sphinxsidebarwrapper related mw-indicators catlinks noprint printfooter navbox "
+    "vertical-navbox sidebar-nav breadcrumb breadcrumbs md-sidebar md-nav md-source-file md-tabs md-footer theme-doc-toc-mobile "
+    "theme-doc-toc-desktop theme-doc-breadcrumbs theme-doc-footer pagination-nav prev-next-area prev-next-bottom cookie-banner "
+    "cookie-consent table-of-contents toc-wrapper sidebartoc wy-nav-side wy-breadcrumbs rst-footer-buttons bd-sidebar bd-toc "
+    "toc-drawer toc-sticky page-nav page-edit topnav bottomnav subnav topNav bottomNav subNav nav-path navpath side-nav "
+    "nav-wide-wrapper nav-chapters"
 )
 _NOTES = re.compile(
     r"admonition|callout|note|warning|tip|caution|aside|important|hint|info|example|sidebar|pullquote|footnote", re.IGNORECASE

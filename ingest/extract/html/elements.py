@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 from itertools import islice
+from typing import cast
 
+from lxml import etree
 from lxml.html import HtmlElement
 
 
@@ -43,6 +45,11 @@ VISUALLY_HIDDEN = word_set(
 _CLIPPED = re.compile(r"clip(?:-path)?\s*:\s*(?:rect\(\s*[01]|inset\(\s*(?:50|100)%)", re.IGNORECASE)
 _OPENS = ("aria-controls", "aria-expanded")
 _OPENS_IN_BOOTSTRAP = word_set("collapse tab pill")
+
+
+def found(path: etree.XPath, element: HtmlElement) -> list[HtmlElement]:
+    """What a path that selects elements finds from an element on, in document order."""
+    return cast("list[HtmlElement]", path(element))
 
 
 def names_of(element: HtmlElement) -> frozenset[str]:

@@ -120,7 +120,7 @@ def is_frameset(root: HtmlElement) -> bool:
         return False
     body = root.find("body")
     for element in root.iter("noframes"):  # its content is text to browsers that know frames
-        content = parse_tree(element.text or "")[0].find("body")
+        content = parse_tree(element.text or "").root.find("body")
         if content is not None and body is not None and len(words_of(flat_text(content))) > MAX_NOTICE_WORDS:
             root.replace(body, content)
             break

@@ -52,11 +52,12 @@ _ENOUGH_SHARE = 0.25
 _FORM_SHARE = 0.5
 # Elements that documentation generators put around the content and nothing else.
 _DOCUMENT_NAMES = word_set(
-    "mw-parser-output markdown-body theme-doc-markdown md-content__inner docbook refentry chapter appendix sect1 preface rst-content "
-    "bd-article vp-doc sl-markdown-content mw-body doc-content tsd-page-content col-content"
+    "mw-parser-output markdown-body theme-doc-markdown md-content__inner docbook refentry chapter appendix sect1 preface "
+    "rst-content bd-article vp-doc sl-markdown-content mw-body doc-content tsd-page-content col-content"
 )
 _CONTAINERS = word_set(
-    "article body center div dl main ol section span table tbody td th tr ul form aside header footer font blockquote figure details"
+    "article body center div dl main ol section span table tbody td th tr ul form aside header footer font blockquote figure "
+    "details"
 )
 _LANDMARKS = ("main", "article")
 _TEXTUAL = word_set("p td th li dt dd figcaption caption pre h1 h2 h3 h4 h5 h6 span font a")  # judged as a whole, never in pieces
@@ -346,7 +347,8 @@ class _Isolation:
                 else:
                     leads = True  # a heading of higher rank leads to it
                 continue
-            holds_most = 2 * words.prose(element) > words.prose(content) if not self._is_voted else 2 * words.kept(element) > words.kept(content)
+            weigh = words.kept if self._is_voted else words.prose
+            holds_most = 2 * weigh(element) > weigh(content)
             reason = None if holds_most else reason_of(element)
             if reason is not None:
                 found.append((element, reason))
@@ -421,7 +423,9 @@ class _Isolation:
     def _follows_heading(self, element: HtmlElement) -> bool:
         """Whether it is the first thing under a heading that trafilatura kept: a heading never stays without what it leads."""
         before = self._before(element)
-        return before is not None and _is_heading(before, self._words) and 2 * self._words.kept(before) >= self._words.count(before)
+        return (
+            before is not None and _is_heading(before, self._words) and 2 * self._words.kept(before) >= self._words.count(before)
+        )
 
     def _keeps_enough(self, root: HtmlElement, judged: Iterable[tuple[HtmlElement, str]]) -> bool:
         kept = self._words.paragraphs(root) - sum(self._words.paragraphs(element) for element, _ in judged)

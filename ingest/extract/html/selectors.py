@@ -12,7 +12,6 @@ from lxml.html import HtmlElement
 from corpus.errors import InvalidInput, PermanentError
 from corpus.selectors import check_selectors
 
-
 Selector = Callable[[HtmlElement], list[HtmlElement]]
 """Gives what it matches of an element and those below it, in document order."""
 

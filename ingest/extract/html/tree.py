@@ -19,6 +19,8 @@ from lxml.etree import SubElement
 from lxml.html import HtmlElement
 from selectolax.lexbor import LexborHTMLParser, LexborNode
 
+from ingest.extract.html.elements import word_set
+
 MAX_ELEMENTS = 500_000
 MAX_DEPTH = 400  # Chromium's is 512; what lies deeper is kept, without its nesting
 _SUSPECT_TAGS = 5_000  # fewer can't nest so deep that the parser's own search for open elements takes long
@@ -26,38 +28,11 @@ _SUSPECT_TAGS = 5_000  # fewer can't nest so deep that the parser's own search f
 _NAME = re.compile(r"[a-zA-Z_][\w.-]*", re.ASCII)
 _NOT_IN_NAMES = re.compile(r"[^\w.-]", re.ASCII)
 _NOT_IN_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
-_NO_CONTENT = frozenset(("style", "path", "iframe"))  # nobody reads what these hold
+_NO_CONTENT = word_set("style path iframe")  # nobody reads what these hold
 _TAG = re.compile(r"<(/?)([a-zA-Z][^\s/>]*)")
 # Elements that never hold others, or end without an end tag: they do not make a page deep.
-_FLAT = frozenset(
-    [
-        "area",
-        "base",
-        "br",
-        "col",
-        "embed",
-        "hr",
-        "img",
-        "input",
-        "link",
-        "meta",
-        "param",
-        "source",
-        "track",
-        "wbr",
-        "p",
-        "li",
-        "dt",
-        "dd",
-        "option",
-        "tr",
-        "td",
-        "th",
-        "tbody",
-        "thead",
-        "tfoot",
-        "colgroup",
-    ]
+_FLAT = word_set(
+    "area base br col embed hr img input link meta param source track wbr p li dt dd option tr td th tbody thead tfoot colgroup"
 )
 
 

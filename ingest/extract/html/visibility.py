@@ -1,4 +1,4 @@
-"""Takes out of a document what its reader never sees, and leaves in what a click would show.
+"""Takes out of a document what its reader never sees, and leaves in what a click would show (:mod:`.folded`).
 
 Text that is hidden for good is where a page's author can say to machines what people don't read, so it goes. Text that a
 control of the page opens (an answer under its question, a tab, a collapsed section) is the page's content.
@@ -13,7 +13,16 @@ from itertools import islice
 from lxml import etree
 from lxml.html import HtmlElement
 
-from ingest.extract.html.elements import VISUALLY_HIDDEN, heading_rank, is_text_button, is_visually_hidden, names_of, word_set
+from ingest.extract.html.elements import (
+    VISUALLY_HIDDEN,
+    found,
+    heading_rank,
+    is_text_button,
+    is_visually_hidden,
+    names_of,
+    word_set,
+)
+from ingest.extract.html.folded import is_folded, label_panels, opened_by_controls
 from ingest.extract.html.words import words_of
 
 _NEVER_TEXT = word_set("script style template iframe object embed canvas audio video select textarea datalist")
@@ -22,23 +31,13 @@ _HIDING_STYLE = re.compile(
     r"display\s*:\s*none|visibility\s*:\s*hidden|text-indent\s*:\s*-\d{3,}|(?<![\w-])(?:left|top)\s*:\s*-\d{4,}", re.IGNORECASE
 )
 _NO_SIZE = re.compile(r"font-size\s*:\s*0(?:\.0+)?(?:px|pt|em|rem|%)?\s*(?:;|!|$)", re.IGNORECASE)
-# What the libraries of tabs and accordions call the parts that they fold.
-_FOLDED = re.compile(
-    r"(?:^|[\s_-])(?:accordion|collaps\w*|expand\w*|fold\w*|toggle|panel|tabs?|tabpanel|tabbed|faq|answer|spoiler|details)(?:$|[\s_-])",
-    re.IGNORECASE,
-)
-_OVERLAYS = re.compile(
-    r"(?:^|[\s_-])(?:modal|popup|popover|tooltip|dropdown|lightbox|overlay|offcanvas|drawer|toast|menu)(?:$|[\s_-])", re.I
-)
 _PERMALINK_SIGNS = frozenset("¶#§🔗∞⚓")
 _PERMALINK_NAMES = word_set(
-    "headerlink header-anchor hash-link anchorjs-link heading-anchor headinglink anchor-link anchorlink viewcode-link mw-editsection "
-    "copybtn footnote-backref skip-link skiplink mw-jump-link"
+    "headerlink header-anchor hash-link anchorjs-link heading-anchor headinglink anchor-link anchorlink viewcode-link "
+    "mw-editsection copybtn footnote-backref skip-link skiplink mw-jump-link"
 )
 _ALONE_IN = word_set("td th li dt a button h1 h2 h3 h4 h5 h6 summary label")  # a picture may stand for the whole text of these
 # Searched for by libxml2, as most elements are none of these.
-_CONTROLS = etree.XPath(".//*[@aria-controls or @data-target or @data-bs-target or @data-toggle-target or starts-with(@href, '#')]")
-_TABLISTS = etree.XPath(".//*[@role = 'tablist' or contains(concat(' ', @class, ' '), ' tabbed-labels ')]")
 _CANDIDATES = etree.XPath(
     ".//*["
     + " or ".join(f"self::{tag}" for tag in sorted(_NEVER_TEXT | {"input", "button", "dialog", "a"}))
@@ -53,9 +52,9 @@ _MAX_LABEL_WORDS = 12
 
 def show_noscript(body: HtmlElement) -> None:
     """Put the content of each ``noscript`` in its place where it is a text that the page does not show otherwise."""
-    found = list(body.iter("noscript"))
-    elsewhere = _words_outside_of_noscript(body) if found else frozenset()
-    for element in found:
+    noscripts = list(body.iter("noscript"))
+    elsewhere = _words_outside_of_noscript(body) if noscripts else frozenset()
+    for element in noscripts:
         content = words_of(" ".join(element.itertext()))
         repeated = sum(word in elsewhere for word in content)
         if len(content) >= _MIN_NOSCRIPT_WORDS and repeated < _REPEATED_SHARE * len(content):
@@ -84,38 +83,19 @@ def drop_unseen(body: HtmlElement) -> None:
             script.tag = "math"
             script.set("alttext", script.text or "")
     show_noscript(body)
-    opened = _opened_by_controls(body)
+    opened = opened_by_controls(body)
     body_chars = _text_chars(body)
     named = [e for e in body.iterdescendants() if (classes := e.get("class")) and _is_telling(classes)]
-    for element in (*_CANDIDATES(body), *named):
+    for element in (*found(_CANDIDATES, body), *named):
         if element.getparent() is not None and _is_unseen(element, opened, body_chars):
             element.drop_tree()
-    _label_panels(body)
+    label_panels(body)
 
 
 @lru_cache(maxsize=4_096)
 def _is_telling(classes: str) -> bool:
     """Whether classes may say that an element is hidden, or a permalink."""
     return not (_PERMALINK_NAMES | VISUALLY_HIDDEN).isdisjoint(classes.split())
-
-
-def _opened_by_controls(body: HtmlElement) -> frozenset[str]:
-    """The ids of elements that a control on the page shows."""
-    ids: set[str] = set()
-    for element in _CONTROLS(body):
-        ids.update(element.get("aria-controls", "").split())
-        for name in ("data-target", "data-bs-target", "data-toggle-target"):
-            ids.update(part[1:] for part in element.get(name, "").split() if part.startswith("#"))
-        href = element.get("href", "")
-        is_switch = (
-            element.get("role") == "tab"
-            or element.get("aria-expanded")
-            or element.get("data-toggle")
-            or element.get("data-bs-toggle")
-        )
-        if href.startswith("#") and is_switch:
-            ids.add(href[1:])
-    return frozenset(ids)
 
 
 def _is_unseen(element: HtmlElement, opened: frozenset[str], body_chars: int) -> bool:
@@ -136,7 +116,7 @@ def _is_unseen(element: HtmlElement, opened: frozenset[str], body_chars: int) ->
         return True
     if is_visually_hidden(element):
         return not _stands_alone(element)
-    return _is_hidden(element, body_chars) and not _is_folded(element, opened)
+    return _is_hidden(element, body_chars) and not is_folded(element, opened)
 
 
 def _is_permalink(link: HtmlElement) -> bool:
@@ -165,23 +145,6 @@ def _holds_page(element: HtmlElement, body_chars: int) -> bool:
     return near_top and _text_chars(element) > max(_MIN_PAGE_CHARS, _SCREEN_SHARE * body_chars)
 
 
-def _is_folded(element: HtmlElement, opened: frozenset[str]) -> bool:
-    """Whether a hidden element is one that a control opens, and not a menu or a window over the page."""
-    names = f"{element.get('class', '')} {element.get('id', '')}"
-    if (
-        element.get("aria-modal")
-        or element.get("role") in ("dialog", "alertdialog", "menu", "tooltip")
-        or _OVERLAYS.search(names)
-    ):
-        return False
-    if element.get("role") == "tabpanel" or element.get("id") in opened or element.get("hidden") == "until-found":
-        return True
-    if _FOLDED.search(element.get("class", "")):
-        return True
-    before = element.getprevious()
-    return before is not None and any(e.get("aria-expanded") is not None for e in islice(before.iter(), 8))
-
-
 def _stands_alone(element: HtmlElement) -> bool:
     """Whether what only screen readers get is all that its cell, item or heading says: it stands there for a picture."""
     holder = next((above for above in islice(element.iterancestors(), 4) if above.tag in _ALONE_IN or heading_rank(above)), None)
@@ -193,45 +156,3 @@ def _stands_alone(element: HtmlElement) -> bool:
 
 def _text_chars(element: HtmlElement) -> int:
     return sum(len(text.strip()) for text in element.itertext())
-
-
-def _label_panels(body: HtmlElement) -> None:
-    """Write each tab's label over its panel: the tabs stand elsewhere, in a row, which says nothing once the panels are text."""
-    for tablist in _TABLISTS(body):
-        tabs = [e for e in tablist.iter() if e.get("role") == "tab"] or list(tablist.iter("label", "button", "a"))
-        panels = _panels_of(tablist, tabs)
-        if not tabs or len(panels) != len(tabs):
-            continue
-        for tab, panel in zip(tabs, panels, strict=True):
-            label = " ".join("".join(tab.itertext()).split())
-            if label and not " ".join("".join(panel.itertext()).split()).startswith(label):
-                paragraph = panel.makeelement("p")
-                paragraph.text = label
-                paragraph.tail, panel.text = panel.text, None
-                panel.insert(0, paragraph)
-        if tablist.getparent() is not None:
-            tablist.drop_tree()
-
-
-def _panels_of(tablist: HtmlElement, tabs: list[HtmlElement]) -> list[HtmlElement]:
-    """The panels in the order of their tabs: those that the tabs name, else those that follow."""
-    parent = tablist.getparent()
-    if parent is None:
-        return []
-    root = tablist.getroottree()
-    ids = [tab.get("aria-controls") or tab.get("href", "#")[1:] or "" for tab in tabs]
-    if all(ids):
-        by_id = {e.get("id"): e for e in root.getroot().iter() if e.get("id") in set(ids)}
-        if len(by_id) == len(set(ids)) == len(ids):
-            return [by_id[name] for name in ids]
-    for near in (parent, parent.getparent()):
-        if near is None:
-            break
-        panels = [
-            e
-            for e in near.iterdescendants()
-            if e.get("role") == "tabpanel" or not names_of(e).isdisjoint(("tabbed-block", "tab-pane"))
-        ]
-        if panels:
-            return panels
-    return []
