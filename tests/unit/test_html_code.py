@@ -225,6 +225,6 @@ def test_what_stands_around_code(markup: str, text: str) -> None:
     ],
 )
 def test_the_language_that_markup_names(markup: str, language: str) -> None:
-    root, _ = parse_tree(f"<!doctype html><body>{markup}x")
+    root = parse_tree(f"<!doctype html><body>{markup}x").root
     assert code_language(next(root.iter("pre"))) == language
     assert written(f"{markup}x") == f"```{language}\nx\n```"

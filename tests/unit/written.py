@@ -9,15 +9,15 @@ from ingest.extract.html.tree import parse_tree
 
 def written(markup: str) -> str:
     """The text of a page's body, all of which is content. Its blocks are checked to be where the text has them."""
-    root, _ = parse_tree(f"<!doctype html><body>{markup}</body>")
+    document = parse_tree(f"<!doctype html><body>{markup}</body>")
     builder = new_builder()
-    BlockWriter(builder).write(root.find("body"))
-    end = 0
+    BlockWriter(builder).write(document.root.find("body"))
+    text, end = builder.text, 0
     for block in builder.blocks:
-        assert builder.text[end : block.start].strip() == ""
-        piece = builder.text[block.start : block.end]
+        assert text[end : block.start].strip() == ""
+        piece = text[block.start : block.end]
         assert piece
         assert piece == piece.strip()
         end = block.end
-    assert end == len(builder.text)
-    return builder.text
+    assert end == len(text)
+    return text

@@ -13,11 +13,15 @@ from ingest.extract.html.inline import atom_text, flat_text, stand_in
 from ingest.extract.html.lists import checkbox, markers, task_state
 from ingest.extract.html.marks import InlineText, mark_of
 from ingest.extract.html.tables import (
+    begins_with_code,
+    cell_text,
+    cell_texts,
+    column_names,
+    has_stray_text,
     is_layout_table,
-    is_multiline_code,
     is_table,
     needs_records,
-    read_table,
+    table_parts,
     table_rows,
 )
 from ingest.extract.page_text import PageTextBuilder, one_line
@@ -209,7 +213,8 @@ class BlockWriter:
         """The flow of an item or a term, or, where that holds no text, what its pictures stand for."""
         before = self._out.length
         self._flow(element)
-        if self._inline.is_blank and self._out.length == before:
+        is_silent = self._inline.is_blank and self._out.length == before
+        if is_silent and next(element.iterdescendants(*LISTS), None) is None:  # items within speak for themselves
             self._inline.add(stand_in(element, of_item=True))
 
     def _code(self, element: HtmlElement) -> None:
@@ -222,15 +227,22 @@ class BlockWriter:
 
     def _list(self, element: HtmlElement) -> None:
         outer = self._marker
+        self._marker = ""
         self._list_depth += 1
+        self._depth += 1
         marked = markers(element)
+        self._inline.add((element.text or "").replace("\n", " "))
         for child in element:
-            if child not in marked:
-                if isinstance(child.tag, str):
-                    self._element(child)
-                continue
-            self._marker = marked[child]
-            self._item(child)
+            if child in marked:
+                self._flush()
+                self._marker = marked[child]
+                self._item(child)
+                self._marker = ""
+            elif isinstance(child.tag, str):
+                self._element(child)
+            self._inline.add((child.tail or "").replace("\n", " "))
+        self._flush()
+        self._depth -= 1
         self._list_depth -= 1
         self._marker = outer
 
@@ -246,9 +258,13 @@ class BlockWriter:
             self._inline.close(mark)
 
     def _table(self, element: HtmlElement) -> None:
+        if element.tag == "table" and has_stray_text(element):
+            self._flow(element)
+            return
         for caption in element.findall("caption"):
             self._element(caption)
         rows = table_rows(element)
+        self._depth += 1
         if "memname" in names_of(element):  # a signature, which Doxygen sets as a table
             self._out.paragraph(one_line(" ".join(self._flat(cell) for row in rows for cell in row)))
         elif cells := code_cells(rows):
@@ -257,6 +273,7 @@ class BlockWriter:
             self._cells([cell for row in rows for cell in row])
         else:
             self._data(element, rows)
+        self._depth -= 1
 
     def _cells(self, cells: list[HtmlElement]) -> None:
         for cell in cells:
@@ -265,25 +282,26 @@ class BlockWriter:
         self._flush()
 
     def _data(self, element: HtmlElement, rows: list[list[HtmlElement]]) -> None:
-        table = read_table(element, is_struck=self._inline.is_struck)
-        for title in table.titles:
-            self._out.paragraph(title)
+        titles, rows, header = table_parts(rows)
+        for title in titles:
+            self._out.paragraph(cell_text(title, is_struck=self._inline.is_struck))
         if needs_records(rows):
-            self._records(table.cells, names=table.names)
+            self._records(rows[header:], names=column_names(rows[:header]))
             return
         self._report_within(element)
-        has_names = any(table.names) and bool(table.body)
-        header = [table.names] if any(table.names) else []
-        if header or table.body:
-            self._out.table([*header, *table.body], has_header=has_names)
+        names, body = cell_texts(rows, header, is_struck=self._inline.is_struck)
+        if any(names):
+            self._out.table([names, *body], has_header=bool(body))
+        elif body:
+            self._out.table(body, has_header=False)
 
     def _records(self, rows: list[list[HtmlElement]], *, names: list[str]) -> None:
         """A table with cells that a row on one line can't hold: cell after cell, under their names."""
         for row in rows:
             for column, cell in enumerate(row):
-                if column < len(names) and names[column] and flat_text(cell).strip():
+                if column < len(names) and names[column] and any(text.strip() for text in cell.itertext()):
                     self._lead_in = f"{names[column].rstrip(':')}: "
-                    if is_multiline_code(cell):
+                    if begins_with_code(cell):
                         self._out.paragraph(self._lead_in)
                         self._lead_in = ""
                 self._element(cell)

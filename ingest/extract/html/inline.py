@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from itertools import islice
 
 from lxml import etree
 from lxml.html import HtmlElement
@@ -27,6 +28,7 @@ _ITEM_ENDS = {"li": END_OF_ITEM, "tr": END_OF_ITEM, "dd": END_OF_ITEM, "dt": END
 _ATOMS = word_set("img math ruby input")
 _UNSEEN = word_set("script style noscript template head title textarea select datalist left-out")
 _CONTROLS = word_set("a button")
+_MAX_ICON_ELEMENTS = 40
 _FILE_NAME = re.compile(r"\.(?:png|svg|gif|jpe?g|webp|avif)$", re.IGNORECASE)
 # Icon fonts draw these; their elements hold no text.
 _YES_ICON = re.compile(
@@ -177,8 +179,13 @@ def _label(node: HtmlElement, *, is_picture_only: bool) -> str:
     if node.tag == "svg" and not label:
         title = next(iter(node.iter("{*}title", "title")), None)
         return "".join(title.itertext()).strip() if title is not None else ""
-    has_text = node.tag != "svg" and any(text.strip() for text in node.itertext())
-    return "" if has_text else label
+    return label if node.tag == "svg" or (label and _is_icon(node)) else ""
+
+
+def _is_icon(element: HtmlElement) -> bool:
+    """Whether an element holds no text, and little else."""
+    within = list(islice(element.iter(), _MAX_ICON_ELEMENTS + 1))
+    return len(within) <= _MAX_ICON_ELEMENTS and not any(text.strip() for text in element.itertext())
 
 
 def _own_label(element: HtmlElement) -> str:

@@ -272,10 +272,10 @@ class _Renderer:
         """The beginning of the text that follows a part; empty where that is raised or lowered itself."""
         if at + 1 < len(self._parts) and self._parts[at + 1] in (RAISED, LOWERED, NOTE):
             return ""
-        return next((part[:_CONTEXT_CHARS] for part in islice(self._parts, at + 1, at + 8) if part[0] != "\0"), "")
+        return next((part[:_CONTEXT_CHARS] for part in self._parts[at + 1 : at + 8] if part[0] != "\0"), "")
 
     def _is_followed(self, at: int) -> bool:
-        return any(part[0] != "\0" and not part.isspace() for part in islice(self._parts, at + 1, at + 12))
+        return any(part[0] != "\0" and not part.isspace() for part in self._parts[at + 1 : at + 12])
 
     def _drop_space(self) -> None:
         out = self._frames[-1][1]

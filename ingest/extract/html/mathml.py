@@ -27,9 +27,12 @@ def _written(node: HtmlElement, depth: int) -> str:
         return ""
     if depth >= _MAX_DEPTH:
         return "".join(node.itertext())
-    parts = [_written(child, depth + 1) for child in node]
+    parts = [_written(child, depth + 1) + _bare(child.tail) for child in node]
+    text = _bare(node.text)
     if not parts:
-        return " " if name == "mspace" else " ".join((node.text or "").split())
+        return " " if name == "mspace" else text
+    if text:  # which has no place beside elements
+        return " ".join((text, *parts))
     match name, parts:
         case ("msup" | "mover", [base, above]):
             return f"{_base(base)}^{_grouped(above)}"
@@ -51,6 +54,10 @@ def _written(node: HtmlElement, depth: int) -> str:
         case "mtable", _:
             return "; ".join(parts)
     return "".join(parts)
+
+
+def _bare(text: str | None) -> str:
+    return " ".join((text or "").split())
 
 
 def _grouped(term: str) -> str:

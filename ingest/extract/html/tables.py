@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from itertools import takewhile
+from collections.abc import Iterable
+from itertools import takewhile, zip_longest
 
 from lxml import etree
 from lxml.html import HtmlElement
 
 from ingest.extract.html.code import verbatim
-from ingest.extract.html.elements import CELLS, HEADINGS, TABLE_ROLES, VERBATIM, integer, names_of
+from ingest.extract.html.elements import HEADINGS, TABLE_ROLES, VERBATIM, integer, names_of, word_set
 from ingest.extract.html.inline import flat_text, stand_in
 from ingest.extract.html.marks import STRIKE, mark_of
 from ingest.extract.page_text import one_line
@@ -18,25 +18,12 @@ MAX_TABLE_COLUMNS = 64
 _MAX_REPEATED_CELL_CHARS = 200  # a cell that spans rows is repeated in each, so that a row can be read alone
 _MAX_REPEATED_CHARS = 200_000  # of all such cells of a table together
 _MAX_CELL_CHARS = 2_000  # a longer one with blocks in it can't be read on one line
+_NO_CELLS = word_set("caption colgroup col script style template noscript left-out")
 _ROW_GROUPS = ("thead", "tbody", "tfoot")
 _CELL_ROLES = ("cell", "gridcell", "columnheader", "rowheader")
 _HEADER_ROLES = ("columnheader", "rowheader")
 
 Rows = list[list[HtmlElement]]
-
-
-@dataclass(frozen=True, slots=True)
-class DataTable:
-    """A table's cells as texts.
-
-    ``titles`` stand above it: rows of one cell over all columns. ``names`` are the columns' names, empty without header rows.
-    ``cells`` and ``body`` are the rows below them, as elements and as texts; all rows of texts are of one width.
-    """
-
-    titles: list[str]
-    names: list[str]
-    cells: Rows
-    body: list[list[str]]
 
 
 def is_table(element: HtmlElement) -> bool:
@@ -77,15 +64,25 @@ def table_rows(table: HtmlElement) -> Rows:
     """The cells of each row that has any, without the rows of nested tables; those of the foot last."""
     if table.tag != "table":
         return _javadoc_rows(table) if _is_javadoc_table(table) else _rows_by_role(table)
-    found: list[HtmlElement] = []
-    foot: list[HtmlElement] = []
+    found: list[Iterable[HtmlElement]] = []
+    foot: list[Iterable[HtmlElement]] = []
     for part in table:
         if part.tag == "tr":
             found.append(part)
         elif part.tag in _ROW_GROUPS:
-            (foot if part.tag == "tfoot" else found).extend(row for row in part if row.tag == "tr")
-    rows = ([cell for cell in row if cell.tag in CELLS] for row in (*found, *foot))
+            lines = foot if part.tag == "tfoot" else found
+            lines.extend(row if row.tag == "tr" else [row] for row in part if row.tag not in _NO_CELLS)
+        elif part.tag not in _NO_CELLS:
+            found.append([part])
+    rows = ([cell for cell in row if cell.tag not in _NO_CELLS] for row in (*found, *foot))
     return [row for row in rows if row]
+
+
+def has_stray_text(table: HtmlElement) -> bool:
+    """Whether text stands between the cells of a table, as only a tree has it that was cut where it nests too deep."""
+    frames = [table, *(part for part in table if part.tag in _ROW_GROUPS)]
+    frames += [row for frame in frames for row in frame if row.tag == "tr"]
+    return any((text or "").strip() for frame in frames for text in (frame.text, *(child.tail for child in frame)))
 
 
 def _rows_by_role(table: HtmlElement) -> Rows:
@@ -118,23 +115,36 @@ def _javadoc_rows(table: HtmlElement) -> Rows:
     return rows
 
 
-def read_table(table: HtmlElement, *, is_struck: bool = False) -> DataTable:
-    """The texts of a data table. ``is_struck``: an element around it is struck out."""
-    rows = table_rows(table)
-    titles: list[str] = []
-    width = max((_width(row) for row in rows), default=0)
-    while len(rows) > 1 and len(rows[0]) == 1 and width > 1 and _width(rows[0]) >= width and _is_title(rows):
-        titles.append(cell_text(rows.pop(0)[0], is_struck=is_struck))
-    header = _header_rows(rows)
+def table_parts(rows: Rows) -> tuple[list[HtmlElement], Rows, int]:
+    """The cells that are titles of a table, its other rows, and how many of those name the columns."""
+    titles: list[HtmlElement] = []
+    width = max(map(_width, rows), default=0)
+    first = 0
+    while first + 1 < len(rows) and width > 1 and _is_title(rows[first], rows[first + 1], width):
+        titles += rows[first]
+        first += 1
+    rows = rows[first:]
+    return titles, rows, _header_rows(rows)
+
+
+def column_names(rows: Rows) -> list[str]:
+    """Several header rows as one."""
+    return _merged(_grid(rows, len(rows) if len(rows) > 1 else 0, is_struck=False))
+
+
+def cell_texts(rows: Rows, header: int, *, is_struck: bool = False) -> tuple[list[str], list[list[str]]]:
+    """The columns' names, if any, and the rows of texts below them, all of one width; blank rows go.
+
+    ``header``: how many rows name the columns. ``is_struck``: an element around the table is struck out.
+    """
     grid = _grid(rows, header if header > 1 else 0, is_struck=is_struck)
-    names = _merged(grid[:header])
-    kept = [(row, line) for row, line in zip(rows[header:], grid[header:], strict=True) if any(line)]
-    return DataTable([title for title in titles if title], names, [row for row, _ in kept], [line for _, line in kept])
+    return _merged(grid[:header]), [line for line in grid[header:] if any(line)]
 
 
-def _is_title(rows: Rows) -> bool:
-    """Whether the first row, of one cell over all columns, stands above the names of the columns: not above data alone."""
-    return _is_header(rows[1][0]) and (len(rows[1]) > 1) and all(map(_is_header, rows[1]))
+def _is_title(row: list[HtmlElement], following: list[HtmlElement], width: int) -> bool:
+    """Whether a row is one cell over all columns that stands above the columns' names."""
+    is_over_all = len(row) == 1 and _width(row) >= width
+    return is_over_all and len(following) > 1 and all(map(_is_header, following))
 
 
 def _width(row: list[HtmlElement]) -> int:
@@ -165,23 +175,32 @@ def _is_in_head(row: list[HtmlElement]) -> bool:
 
 def _merged(rows: list[list[str]]) -> list[str]:
     """Several header rows as one: what stands over a column, from top to bottom, each text once."""
-    columns = zip(*rows, strict=True)
+    columns = zip_longest(*rows, fillvalue="")
     return [" ".join(dict.fromkeys(text for text in column if text)) for column in columns]
 
 
 def needs_records(rows: Rows) -> bool:
-    """Whether a cell holds code of several lines, or so much that a row on one line can't be read."""
-    return any(is_multiline_code(cell) or _is_long(cell) for row in rows for cell in row)
+    """Whether a cell holds so much that a row on one line can't be read, or code of several lines."""
+    if any(_is_long(cell) for row in rows for cell in row):
+        return True
+    return any("\n" in verbatim(code).strip("\n") for row in rows for cell in row for code in cell.iterdescendants(*VERBATIM))
 
 
-def is_multiline_code(cell: HtmlElement) -> bool:
-    return any("\n" in verbatim(code).strip("\n") for code in cell.iterdescendants(*VERBATIM))
+def begins_with_code(cell: HtmlElement) -> bool:
+    """Whether the first code in a cell has several lines."""
+    code = next(cell.iterdescendants(*VERBATIM), None)
+    return code is not None and "\n" in verbatim(code).strip("\n")
 
 
 def _is_long(cell: HtmlElement) -> bool:
     if next(cell.iterdescendants("p", "ul", "ol", "dl", "table", "div", *HEADINGS), None) is None:
         return False
-    return sum(len(text.strip()) for text in cell.itertext()) > _MAX_CELL_CHARS
+    chars = 0
+    for text in cell.itertext():
+        chars += len(text.strip())
+        if chars > _MAX_CELL_CHARS:
+            return True
+    return False
 
 
 def cell_text(cell: HtmlElement, *, is_struck: bool = False) -> str:
@@ -219,11 +238,13 @@ def _grid(rows: Rows, names: int, *, is_struck: bool) -> list[list[str]]:
                 line.append(shown)
         repeatable -= _fill(line, hanging)
         if repeatable <= 0:
-            hanging = {column: (left, "") for column, (left, _) in hanging.items()}
+            hanging.clear()
         if surplus:
             line[-1] = " ".join((line[-1], *surplus))
         grid.append(line)
     width = max(map(len, grid), default=0)
+    if len(grid) * width - sum(map(len, grid)) > _MAX_REPEATED_CHARS:  # a table that claims to be what it is not
+        return grid
     return [line + [""] * (width - len(line)) for line in grid]
 
 
@@ -234,6 +255,6 @@ def _fill(line: list[str], hanging: dict[int, tuple[int, str]]) -> int:
         left, text = hanging.pop(len(line))
         if left > 1:
             hanging[len(line)] = (left - 1, text)
-        chars += len(text)
+        chars += max(1, len(text))
         line.append(text)
     return chars
