@@ -114,11 +114,12 @@ class BlockWriter:
 
     def _run(self, element: HtmlElement) -> None:
         """An element within a line."""
-        if is_code_label(element) or is_gutter(element):
+        if element.get("class") and (is_code_label(element) or is_gutter(element)):
             return
         if is_set_apart(element):
             self._inline.add(" ")
-        self._box(element)
+        if self._marker:
+            self._box(element)
         if element.tag in ("a", "button") and _is_in_sentence(element) and not flat_text(element).strip():
             self._inline.add(stand_in(element))
             return
@@ -127,7 +128,7 @@ class BlockWriter:
     def _block(self, element: HtmlElement) -> None:
         tag = element.tag
         classes = element.get("class", "")
-        if is_code_label(element) or (tag in ("td", "div", "pre") and is_gutter(element)):
+        if classes and (is_code_label(element) or (tag in ("td", "div", "pre") and is_gutter(element))):
             return
         if rank := heading_rank(element):
             self._heading(element, rank)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from itertools import islice
 from typing import cast
 
@@ -47,6 +48,10 @@ _OPENS = ("aria-controls", "aria-expanded")
 _OPENS_IN_BOOTSTRAP = word_set("collapse tab pill")
 
 
+_NONE: frozenset[str] = frozenset()
+_split = lru_cache(maxsize=1024)(word_set)  # pages repeat the same few
+
+
 def found(path: etree.XPath, element: HtmlElement) -> list[HtmlElement]:
     """What a path that selects elements finds from an element on, in document order."""
     return cast("list[HtmlElement]", path(element))
@@ -55,7 +60,7 @@ def found(path: etree.XPath, element: HtmlElement) -> list[HtmlElement]:
 def names_of(element: HtmlElement) -> frozenset[str]:
     """The classes of an element."""
     classes = element.get("class")
-    return frozenset(classes.split()) if classes else frozenset()
+    return _split(classes) if classes else _NONE
 
 
 def is_block(element: HtmlElement) -> bool:

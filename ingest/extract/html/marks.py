@@ -138,6 +138,8 @@ class InlineText:
 
     def take(self) -> str:
         """The text gathered so far, with its marks written out; the next text begins."""
+        if not self._parts:
+            return ""
         text = render(self._parts)
         self._parts = [STRIKE] * self._strikes
         return text
@@ -145,7 +147,8 @@ class InlineText:
 
 def render(parts: Iterable[str]) -> str:
     """Texts and the marks among them as one text."""
-    return _Renderer([part for part in parts if part]).text()
+    parts = [part for part in parts if part]
+    return _Renderer(parts).text() if any(part[0] == "\0" for part in parts) else "".join(parts)
 
 
 class _Renderer:
