@@ -72,6 +72,12 @@ class TestBoxes:
     def test_a_box_with_a_list_below(self) -> None:
         assert written("<ul><li><input type=checkbox checked> a<ul><li><input type=checkbox> b</ul></ul>") == "- [x] a\n  - [ ] b"
 
+    @pytest.mark.parametrize(
+        "box", ["<input type=checkbox class=menu-toggle>Quays", "<input type=checkbox id=b1><label for=b1>Quays</label>"]
+    )
+    def test_boxes_that_fold_what_follows_are_no_text(self, box: str) -> None:
+        assert written(f"<ul><li>{box}<ul><li>North</ul></ul>") == "- Quays\n  - North"
+
     def test_boxes_for_the_reader_to_tick_are_no_text(self) -> None:
         assert written("<p><input type=checkbox> I agree.</p>") == "I agree."
 

@@ -203,12 +203,24 @@ class TestFormulas:
                 "<mtable><mtr><mtd><mn>1</mn></mtd><mtd><mn>2</mn></mtd></mtr><mtr><mtd><mn>3</mn></mtd><mtd><mn>4</mn></mtd></mtr></mtable>",
                 "1, 2; 3, 4",
             ),
+            ("<mover><mi>x</mi><mo>˙</mo></mover><mo>=</mo><mn>1</mn>", "x^˙=1"),
+            ("<mfrac linethickness=0><mi>n</mi><mi>k</mi></mfrac>", "binom(n, k)"),
+            ("<mtable><mtr><mtd><mi>x</mi></mtd><mtd><mo>=</mo><mn>1</mn></mtd></mtr></mtable>", "x =1"),
             ("<mfenced><mi>a</mi><mi>b</mi></mfenced>", "(a, b)"),
             ("<semantics><mi>x</mi><annotation encoding='StarMath 5.0'>nonsense</annotation></semantics>", "x"),
         ],
     )
     def test_formulas_without_a_source(self, inner: str, text: str) -> None:
         assert line(f"So <math>{inner}</math> holds.") == f"So {text} holds."
+
+    def test_a_formula_and_its_picture_are_one(self) -> None:
+        assert (
+            line(
+                "So <span class=mwe-math-element><span class=mwe-math-mathml-inline><math alttext='x^2'><mi>x</mi></math></span>"
+                "<img class=mwe-math-fallback-image-inline aria-hidden=true alt='x^2'></span> holds."
+            )
+            == "So x^2 holds."
+        )
 
 
 class TestReadings:

@@ -105,11 +105,18 @@ def atom_text(element: HtmlElement) -> str:
 def _picture_text(image: HtmlElement) -> str:
     """A formula's source, a smiley, or the description of a figure that has no caption."""
     alt: str = image.get("alt", "").replace("\n", " ")
+    if image.get("aria-hidden") == "true" and _follows_formula(image):  # MediaWiki: a picture of what MathML says
+        return ""
     if not alt or _FORMULA.search(image.get("class", "")) or not _SMILEYS.isdisjoint(names_of(image)):
         return alt
     figure = next(image.iterancestors("figure"), None)
     is_described = figure is not None and figure.find(".//figcaption") is None and len(alt.split()) > 2
     return alt if is_described else ""
+
+
+def _follows_formula(image: HtmlElement) -> bool:
+    before = image.getprevious()
+    return before is not None and (before.tag == "math" or (len(before) > 0 and before[0].tag == "math"))
 
 
 def _ruby_text(ruby: HtmlElement) -> str:

@@ -33,6 +33,7 @@ _ROMAN_VALUES = (1000, 900, 500, 400, 100, 90, 50, 40, 10, 9, 5, 4, 1)
 _ROMAN_SIGNS = ("m", "cm", "d", "cd", "c", "xc", "l", "xl", "x", "ix", "v", "iv", "i")
 _BOX_TYPES = ("checkbox", "radio")
 _TASK_LIST = re.compile(r"task|to-?do|check-?list", re.IGNORECASE)
+_TOGGLE = re.compile(r"toggle|menu|nav|collaps|accordion|expand|dropdown|tab(?!le)", re.IGNORECASE)
 _TICKED, _OPEN = "[x] ", "[ ] "
 _TICKED_NAMES = word_set("checked is-checked completed done checkbox-on fa-check-square fa-check-square-o fa-square-check")
 _OPEN_NAMES = word_set("unchecked is-unchecked checkbox-off fa-square fa-square-o")
@@ -107,7 +108,7 @@ def _roman(number: int) -> str:
 def checkbox(element: HtmlElement) -> str:
     """``[x]`` or ``[ ]`` for a box to tick, whether an input, by its role, or an icon; nothing for any other element."""
     if element.tag == "input":
-        if element.get("type", "").strip().lower() not in _BOX_TYPES:
+        if element.get("type", "").strip().lower() not in _BOX_TYPES or _is_toggle(element):
             return ""
         return _TICKED if element.get("checked") is not None or element.get("aria-checked") == "true" else _OPEN
     if element.get("role") in _BOX_TYPES:
@@ -119,6 +120,17 @@ def checkbox(element: HtmlElement) -> str:
     ):
         return _TICKED if not names.isdisjoint(_TICKED_NAMES) else _OPEN
     return ""
+
+
+def _is_toggle(box: HtmlElement) -> bool:
+    """Whether a box only folds what follows it, by style sheets: menus without scripts are made so."""
+    if box.get("disabled") is not None:
+        return False
+    if _TOGGLE.search(f"{box.get('class', '')} {box.get('id', '')}"):
+        return True
+    label = box.getnext()
+    folded = label.getnext() if label is not None and label.tag == "label" and label.get("for") else None
+    return folded is not None and folded.tag in ("ul", "ol", "div", "nav")
 
 
 def task_state(item: HtmlElement) -> str:

@@ -9,6 +9,7 @@ from lxml.html import HtmlElement
 _MAX_DEPTH = 40  # what lies deeper is written without structure
 _SOURCE = re.compile(r"tex|asciimath", re.IGNORECASE)
 _UNWRITTEN = frozenset(("annotation", "annotation-xml", "mphantom", "mprescripts", "none", "maligngroup", "malignmark"))
+_RELATIONS = ("=", "<", ">", "≤", "≥", "≈", "≡", "∼", "→", "+", "-", "\u2212")
 _COMPOSITE = re.compile(r"[^\w.\u2032']")
 
 
@@ -41,6 +42,8 @@ def _written(node: HtmlElement, depth: int) -> str:
         case ("msubsup" | "munderover", [base, below, above]):
             return f"{base}_{_grouped(below)}^{_grouped(above)}"
         case "mfrac", [above, below]:
+            if (node.get("linethickness") or "1").startswith("0"):
+                return f"binom({above}, {below})"
             return f"{_grouped(above)}/{_grouped(below)}"
         case "msqrt", _:
             return f"sqrt({''.join(parts)})"
@@ -50,7 +53,8 @@ def _written(node: HtmlElement, depth: int) -> str:
             separator = (node.get("separators") or ",").strip()[:1]
             return f"{node.get('open', '(')}{f'{separator} '.join(parts)}{node.get('close', ')')}"
         case (("mtr" | "mlabeledtr"), _):
-            return ", ".join(parts)
+            is_aligned = any(part.lstrip().startswith(_RELATIONS) for part in parts[1:])  # equations under each other
+            return (" " if is_aligned else ", ").join(part for part in parts if part.strip())
         case "mtable", _:
             return "; ".join(parts)
     return "".join(parts)
@@ -61,6 +65,8 @@ def _bare(text: str | None) -> str:
 
 
 def _grouped(term: str) -> str:
+    if len(term) == 1:
+        return term
     return f"({term})" if _COMPOSITE.search(term.lstrip("-\u2212+")) and not _is_in_brackets(term) else term
 
 
