@@ -54,7 +54,7 @@ def extract(
         case Format.PLAIN:
             extracted = _read_plain(decode(body, charset=charset, markup=False, url=url))
         case Format.MARKDOWN:
-            from ingest.extract.markdown import read_markdown
+            from ingest.extract.markdown.reader import read_markdown
 
             extracted = read_markdown(decode(body, charset=charset, markup=False, url=url), url=url)
         case Format.DOCX:
