@@ -58,7 +58,7 @@ def extract(
 
             extracted = read_markdown(decode(body, charset=charset, markup=False, url=url), url=url)
         case Format.DOCX:
-            from ingest.extract.docx import read_docx
+            from ingest.extract.docx.reader import read_docx
 
             extracted = read_docx(body, url=url)
         case Format.PDF:

@@ -12,7 +12,7 @@ from docx.oxml import OxmlElement
 
 from corpus.errors import PermanentError
 from corpus.model import BlockKind
-from ingest.extract import docx as docx_module
+from ingest.extract.docx import reader as docx_module
 from ingest.extract.document import ExtractedPage, extract
 from ingest.extract.pdf import reader as pdf_module
 from tests.unit.documents import PdfPages, with_dates, with_part, word

@@ -8,6 +8,7 @@ archive bomb, entity, link to a file or lie in a ZIP header reaches it.
 from __future__ import annotations
 
 import io
+import re
 import zipfile
 import zlib
 from dataclasses import replace
@@ -18,6 +19,10 @@ from lxml import etree
 
 from corpus.errors import PermanentError
 from ingest.extract.dates import Dates, parse_date
+from ingest.extract.docx.cleaning import ITEM_END, ITEM_START, clean
+from ingest.extract.docx.numbering import Numbering
+from ingest.extract.docx.ooxml import W, to_transitional
+from ingest.extract.docx.styles import Styles
 from ingest.extract.extracted import ExtractedPage
 from ingest.extract.html.head import MAX_TITLE_CHARS, language_subtag, title_of_text
 from ingest.extract.html.page import read_converted
@@ -26,11 +31,13 @@ from ingest.extract.page_text import one_line
 MAX_MEMBERS = 5_000
 MAX_XML_BYTES = 40_000_000
 
-_W = "{http://schemas.openxmlformats.org/wordprocessingml/2006/main}"
-_M = "{http://schemas.openxmlformats.org/officeDocument/2006/math}"
 _CORE = "docProps/core.xml"
-_OFF = ("0", "false", "off")
+_ITEM = re.compile(rf"(?P<list><ol>)?<li>{ITEM_START}(?P<kind>[1aAiI])(?P<number>\d+){ITEM_END}")
+_STRAY_MARK = re.compile(f"{ITEM_START}[^{ITEM_END}]{{0,12}}{ITEM_END}|[{ITEM_START}{ITEM_END}]")
+_BOX = re.compile(r"<input[^<>]*>")  # mammoth writes no other
+_BACK_LINK = re.compile(r'<a href="#(?:foot|end)note-ref-[^"]*">\u2191</a>')
 _STYLES = """
+strike => del
 p[style-name='Title'] => h1:fresh
 p[style-name='Subtitle'] => p:fresh
 p[style-name='Quote'] => blockquote > p:fresh
@@ -52,20 +59,19 @@ def read_docx(body: bytes, *, url: str, now: datetime | None = None) -> Extracte
     """
     parts = _xml_parts(body)
     core = {etree.QName(e).localname: (e.text or "").strip() for e in parts.pop(_CORE, etree.Element("none"))}
-    for root in parts.values():
-        _clean(root)
+    notes = _clean_parts(parts)
     try:
         markup = mammoth.convert_to_html(
             _archive(parts), style_map=_STYLES, convert_image=lambda image: [], include_embedded_style_map=False
         ).value
     except Exception as exc:  # mammoth trusts its input and raises whatever its code runs into
         raise _broken(exc) from exc
-    read = read_converted(f"<body>{markup}</body>", url=url)
+    read = read_converted(f"<body>{_finished(markup)}</body>", url=url)
     dates = Dates(parse_date(core.get("created")), parse_date(core.get("modified"))).before(now or datetime.now(UTC))
     title = one_line(core.get("title", "")) or title_of_text(read.page)
     language = language_subtag(core.get("language", "")) or read.page.language
     page = replace(read.page, title=title[:MAX_TITLE_CHARS], language=language)
-    return replace(read, page=page, published_at=dates.published_at, modified_at=dates.modified_at)
+    return replace(read, page=page, published_at=dates.published_at, modified_at=dates.modified_at, notes=(*read.notes, *notes))
 
 
 def _xml_parts(body: bytes) -> dict[str, etree._Element]:
@@ -93,28 +99,36 @@ def _parse(part: bytes) -> etree._Element:
     root = etree.fromstring(part, parser)
     if root.getroottree().docinfo.internalDTD is not None:
         raise ValueError("a DTD, which Office documents may not have")
+    if b"purl.oclc.org/ooxml" in part:
+        to_transitional(root)
     return root
 
 
-def _clean(root: etree._Element) -> None:
-    """Take out runs marked as hidden, and write formulas, which mammoth doesn't know, as the text that they hold."""
-    for mark in list(root.iter(f"{_W}vanish", f"{_W}webHidden")):
-        run = mark.getparent() if mark.get(f"{_W}val") not in _OFF else None
-        run = run.getparent() if run is not None and run.tag == f"{_W}rPr" else None
-        parent = run.getparent() if run is not None and run.tag == f"{_W}r" else None
-        if parent is not None and run is not None:
-            parent.remove(run)
-    for formula in list(root.iter(f"{_M}oMath")):
-        parent = formula.getparent()
-        if parent is None:
-            continue
-        text = "".join(part.text or "" for part in formula.iter(f"{_M}t"))
-        run = etree.Element(f"{_W}r")
-        etree.SubElement(run, f"{_W}t").text = text
-        if parent.tag == f"{_M}oMathPara" and (holder := parent.getparent()) is not None:
-            holder.replace(parent, run) if len(parent) == 1 else parent.addprevious(run)
-        else:
-            parent.replace(formula, run)
+def _clean_parts(parts: dict[str, etree._Element]) -> list[str]:
+    """Clean the parts that hold text, and note what can't be read of them."""
+    main = next((name for name in parts if name.endswith("word/document.xml")), "")
+    folder = main.rpartition("/")[0] or "word"
+    styles = Styles(parts.get(f"{folder}/styles.xml"))
+    numbering = Numbering(parts.get(f"{folder}/numbering.xml"))
+    texts = [main, *(name for name in parts if name.rpartition("/")[2].startswith(("document", "footnotes", "endnotes")))]
+    notes = []
+    for name in dict.fromkeys(name for name in texts if name in parts):
+        if next(parts[name].iter(f"{W}altChunk"), None) is not None:
+            notes.append("a document that is embedded in this one was not read")
+        clean(parts[name], styles, numbering)
+    return notes
+
+
+def _finished(markup: str) -> str:
+    """Give lists the letters and numbers that their items are marked with, write boxes, and take off the way back from notes."""
+    markup = _BOX.sub(lambda found: "[x]" if "checked=" in found[0] else "[ ]", markup)
+    return _STRAY_MARK.sub("", _BACK_LINK.sub("", _ITEM.sub(_item, markup)))
+
+
+def _item(found: re.Match[str]) -> str:
+    kind, number = found["kind"], found["number"]
+    opening = f'<ol type="{kind}" start="{number}">' if found["list"] else ""
+    return f'{opening}<li value="{number}">'
 
 
 def _archive(parts: dict[str, etree._Element]) -> io.BytesIO:
