@@ -5,21 +5,23 @@ from __future__ import annotations
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
 from ingest.extract.page_text import PageTextBuilder, one_line
 
 _HEADING_RATIO = 1.15  # how much larger than the body a heading's type is
 _MAX_HEADING_CHARS = 200
+_MAX_TITLE_CHARS = 90  # of a heading that is only bold
 _MAX_HEADING_LINES = 3
 _MARGIN_SHARE = 0.12  # of the page's height, where running heads and page numbers stand
 _MIN_RUNNING_PAGES = 3
-_NEW_PARAGRAPH_GAP = 1.4  # of the usual distance between lines
+_NEW_PARAGRAPH_GAP = 1.25  # of the usual distance between lines
 _BULLET = re.compile(r"(?:[•◦▪‣●○■□∙·–—]|[-*](?=\s))\s*(?=\S)")
 _NUMBER = re.compile(r"(?P<marker>\(?\d{1,3}[.)])\s+(?=\S)")
 _LEADER = re.compile(r"(?:\s?\.){4,}\s*(?=\S{1,6}$)")  # from a title to its page in a table of contents
 _SENTENCE_END = re.compile(r"""[.!?:;。！？]["')\]”’»]*$""")
+_BROKEN_WORD = re.compile(r"[^\W\d_]{2}-$")
 _DIGITS = re.compile(r"\d+")
 _NOT_WORD = re.compile(r"[\W_]+")
 
@@ -29,6 +31,7 @@ class Line:
     """A line of text. Distances in points from the page's left and upper edge; ``top`` < ``bottom``.
 
     ``page_share``: how far down the page it stands, 0 to 1. A word broken at the line's end is marked by a soft hyphen.
+    With ``rows`` it is a table, as high as all of it.
     """
 
     text: str
@@ -40,6 +43,8 @@ class Line:
     is_bold: bool = False
     is_code: bool = False
     page_share: float = 0.5
+    rows: tuple[tuple[str, ...], ...] = ()
+    has_header: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +57,7 @@ class OutlineEntry:
 
 
 def write_lines(builder: PageTextBuilder, pages: Sequence[Sequence[Line]], *, outline: Sequence[OutlineEntry]) -> None:
-    pages = list(_without_running_lines(pages))
+    pages = [_without_lone_code(lines) for lines in _without_running_lines(pages)]
     headings = _headings_by_outline(pages, outline) or _headings_by_size(pages)
     writer = _Writer(builder, usual_step=_usual_step(pages))
     for number, lines in enumerate(pages):
@@ -65,7 +70,7 @@ def write_lines(builder: PageTextBuilder, pages: Sequence[Sequence[Line]], *, ou
 
 def largest_type(pages: Sequence[Sequence[Line]]) -> str:
     """The first page's line in the largest type, with those that continue it; "" if it is no larger than the rest."""
-    first = next((lines for lines in pages if lines), [])
+    first = [line for line in next((lines for lines in pages if lines), []) if any(char.isalnum() for char in line.text)]
     largest = max((line.size for line in first), default=0.0)
     if largest < _HEADING_RATIO * body_size(pages):
         return ""
@@ -94,6 +99,17 @@ def _without_running_lines(pages: Sequence[Sequence[Line]]) -> Iterator[list[Lin
                 seen[_running_key(line)].add(number)
     for lines in pages:
         yield [line for line in lines if not (_is_in_margin(line) and len(seen[_running_key(line)]) >= _MIN_RUNNING_PAGES)]
+
+
+def _without_lone_code(lines: Sequence[Line]) -> list[Line]:
+    """A line in a fixed pitch amid a sentence is a long name or address in it, not a listing."""
+    found = list(lines)
+    for i, line in enumerate(found[1:], 1):
+        above = found[i - 1]
+        is_lone = line.is_code and not above.is_code and not (i + 1 < len(found) and found[i + 1].is_code)
+        if is_lone and not above.rows and 0 < _step(above, line) < 1.4 and not _SENTENCE_END.search(above.text):
+            found[i] = replace(line, is_code=False, size=above.size)
+    return found
 
 
 def _is_in_margin(line: Line) -> bool:
@@ -156,8 +172,22 @@ def _headings_by_size(pages: Sequence[Sequence[Line]]) -> Headings:
             if body and lines[i].size >= _HEADING_RATIO * body and is_short:
                 found.setdefault(number, []).append((i, run - i, lines[i].size))
             i = run
+        if body and (bold := [(i, 1, 0.0) for i in range(len(lines)) if _is_bold_title(lines, i, body)]):
+            found.setdefault(number, []).extend(bold)
     sizes = sorted({size for runs in found.values() for _, _, size in runs}, reverse=True)
     return {number: {i: (min(sizes.index(size) + 1, 6), count) for i, count, size in runs} for number, runs in found.items()}
+
+
+def _is_bold_title(lines: Sequence[Line], i: int, body: float) -> bool:
+    """Whether a short line in the body's size, but bold, stands apart and before text that isn't bold."""
+    line = lines[i]
+    if not line.is_bold or line.is_code or line.rows or not 0.95 * body <= line.size < _HEADING_RATIO * body:
+        return False
+    above, below = lines[i - 1] if i else None, lines[i + 1] if i + 1 < len(lines) else None
+    if below is None or below.is_bold or below.top <= line.top or (above is not None and above.is_bold):
+        return False
+    is_apart = above is None or above.top >= line.top or bool(above.rows) or _step(above, line) > _NEW_PARAGRAPH_GAP * 1.1
+    return is_apart and len(line.text) <= _MAX_TITLE_CHARS and line.text[-1] not in ".,;" and any(c.isalpha() for c in line.text)
 
 
 def _usual_step(pages: Sequence[Sequence[Line]]) -> float:
@@ -178,7 +208,7 @@ def _joined(lines: Sequence[Line]) -> str:
     """One running text: words broken at a line's end are whole again."""
     text = ""
     for line in lines:
-        if text.endswith("\xad"):
+        if text.endswith("\xad") or (_BROKEN_WORD.search(text[-3:]) and line.text[:1].islower()):
             text = text[:-1] + line.text
         else:
             text += f" {line.text}" if text else line.text
@@ -203,9 +233,12 @@ class _Writer:
                 self.builder.heading(rank, _joined(lines[i : i + count]).replace("\xad", ""))
                 i += count
             else:
-                if self.lines and self._begins_block(lines[i], on_new_page=is_first):
+                if self.lines and (lines[i].rows or self._begins_block(lines[i], on_new_page=is_first)):
                     self.end()
-                self.lines.append(lines[i])
+                if lines[i].rows:
+                    self.builder.table([list(row) for row in lines[i].rows], has_header=lines[i].has_header)
+                else:
+                    self.lines.append(lines[i])
                 i += 1
             is_first = False
 
@@ -215,10 +248,15 @@ class _Writer:
             return True
         if line.is_code:
             return False
+        if above.text.endswith("\xad"):
+            return False
         if _marker(line.text) or _LEADER.search(above.text):
             return True
         if on_new_page or line.top <= above.top:  # a new page or column: a sentence may run on
             return bool(_SENTENCE_END.search(above.text)) or not (line.text[0].islower() or above.text.endswith("\xad"))
+        is_indented = above.left + 0.8 * line.size < line.left < above.left + 4 * line.size
+        if is_indented and _SENTENCE_END.search(above.text):
+            return True
         return _step(above, line) > _NEW_PARAGRAPH_GAP * self.usual_step or (
             line.is_bold != above.is_bold and len(self.lines) == 1
         )

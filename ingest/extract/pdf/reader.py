@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import math
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -18,13 +17,10 @@ from ingest.extract.extracted import MAX_TEXT_CHARS, ExtractedPage, new_builder,
 from ingest.extract.html.head import MAX_LINKS, MAX_TITLE_CHARS, language_of, language_subtag, title_of_text
 from ingest.extract.page_text import one_line
 from ingest.extract.pdf.layout import Line, OutlineEntry, largest_type, write_lines
+from ingest.extract.pdf.page import read_page
 
 MAX_PAGES = 3_000
 MAX_OUTLINE_ENTRIES = 5_000
-_FIXED_PITCH_FLAG = 1  # ISO 32000-1, table 123
-_SERIF_CODE_FONTS = re.compile(r"mono|courier|consol|cmtt|typewriter|menlo", re.IGNORECASE)
-_HYPHENS = (0x02, 0xFFFE)  # how PDFium marks a word broken at the end of a line
-_LINE_ENDS = (0x0A, 0x0D)
 # Titles that programs write of themselves
 _NO_TITLE = re.compile(
     r"untitled\S*|(?:microsoft )?(?:word|powerpoint|excel)\b.*|.*[\\/].*\.\w+"
@@ -34,7 +30,7 @@ _NO_TITLE = re.compile(
 
 
 def read_pdf(body: bytes, *, now: datetime | None = None) -> ExtractedPage:
-    """Read a PDF document in the order that its pages are drawn.
+    """Read a PDF document: columns one after the other, tables as rows.
 
     Headings come from the outline, else from type sizes; where neither tells, each page of several is a section "Page N".
     Lines that stand on most pages (running heads, page numbers) are left out.
@@ -56,6 +52,8 @@ def read_pdf(body: bytes, *, now: datetime | None = None) -> ExtractedPage:
 def _read(document: pdfium.PdfDocument, now: datetime) -> ExtractedPage:
     notes = []
     pages: list[list[Line]] = []
+    pictures: list[int] = []
+    unmapped: list[int] = []
     links: dict[str, None] = {}
     chars = 0
     for number in range(min(len(document), MAX_PAGES)):
@@ -65,7 +63,12 @@ def _read(document: pdfium.PdfDocument, now: datetime) -> ExtractedPage:
             notes.append(f"page {number + 1} can't be read")
             pages.append([])
             continue
-        pages.append(list(_lines(page)))
+        read = read_page(page)
+        pages.append(read.lines)
+        if read.is_picture:
+            pictures.append(number + 1)
+        if read.is_unmapped:
+            unmapped.append(number + 1)
         if len(links) < MAX_LINKS:
             links.update(dict.fromkeys(_links(document, page)))
         page.close()
@@ -75,10 +78,19 @@ def _read(document: pdfium.PdfDocument, now: datetime) -> ExtractedPage:
     if len(pages) < len(document):
         notes.append(f"only the first {len(pages)} of {len(document)} pages were read")
     if not any(pages):
+        if unmapped:
+            raise PermanentError(
+                "The PDF's fonts don't say which characters their signs are. Export it anew, or run it through text recognition.",
+                reason="no_text",
+            )
         raise PermanentError(
             "The PDF holds no text, only pictures of it, as scanners make them. Run it through text recognition (OCR) first.",
             reason="no_text",
         )
+    if pictures:
+        notes.append(f"{_numbers(pictures)} hold pictures and no text; they were not read")
+    if unmapped:
+        notes.append(f"the fonts of {_numbers(unmapped)} don't say what their signs mean; they were not read")
     builder = new_builder()
     write_lines(builder, pages, outline=_outline(document))
     facts = document.get_metadata_dict()
@@ -97,58 +109,15 @@ def _read(document: pdfium.PdfDocument, now: datetime) -> ExtractedPage:
     )
 
 
-def _lines(page: pdfium.PdfPage) -> Iterator[Line]:
-    text_page = page.get_textpage()
-    height = page.get_height()
-    start = 0
-    chars: list[int] = []
-    count = text_page.count_chars()
-    for i in range(count + 1):
-        char = pdfium_c.FPDFText_GetUnicode(text_page, i) if i < count else _LINE_ENDS[0]
-        if char in _LINE_ENDS:
-            if line := _line(text_page, start, chars, height):
-                yield line
-            start, chars = i + 1, []
+def _numbers(pages: list[int]) -> str:
+    """``pages 3–7, 9``"""
+    runs: list[list[int]] = []
+    for page in pages:
+        if runs and page == runs[-1][-1] + 1:
+            runs[-1][1:] = [page]
         else:
-            chars.append(char)
-    text_page.close()
-
-
-def _line(text_page: pdfium.PdfTextPage, start: int, chars: list[int], page_height: float) -> Line | None:
-    text = "".join("\xad" if c in _HYPHENS else chr(c) if c < 0x110000 else "\ufffd" for c in chars)
-    shown = [i for i, char in enumerate(text) if not char.isspace()]
-    if not shown:
-        return None
-    first, last = start + shown[0], start + shown[-1]
-    middle = start + shown[len(shown) // 2]
-    left, _, _, top = text_page.get_charbox(first, loose=True)
-    _, bottom, right, _ = text_page.get_charbox(last, loose=True)  # lower, where a broken word makes one line of two
-    return Line(
-        text=text[shown[0] : shown[-1] + 1],
-        left=left,
-        right=right,
-        top=page_height - top,
-        bottom=page_height - bottom,
-        size=_type_size(text_page, middle),
-        is_bold=pdfium_c.FPDFText_GetFontWeight(text_page, middle) >= 600,
-        is_code=all(_is_fixed_pitch(text_page, i) for i in {first, middle, last}),
-        page_share=(page_height - top) / page_height if page_height > 0 else 0.5,
-    )
-
-
-def _type_size(text_page: pdfium.PdfTextPage, i: int) -> float:
-    """In points as drawn, to the half: the font's size and the scale of the text's matrix."""
-    matrix = pdfium_c.FS_MATRIX()
-    scale = math.hypot(matrix.c, matrix.d) if pdfium_c.FPDFText_GetMatrix(text_page, i, matrix) else 1.0
-    size = pdfium_c.FPDFText_GetFontSize(text_page, i) * (scale or 1.0)
-    return round(2 * size) / 2 if math.isfinite(size) else 0.0
-
-
-def _is_fixed_pitch(text_page: pdfium.PdfTextPage, i: int) -> bool:
-    flags = ctypes.c_int()
-    name = ctypes.create_string_buffer(128)
-    length = pdfium_c.FPDFText_GetFontInfo(text_page, i, name, 128, flags)
-    return bool(flags.value & _FIXED_PITCH_FLAG) or bool(length and _SERIF_CODE_FONTS.search(name.value.decode("latin-1")))
+            runs.append([page])
+    return "pages " + ", ".join("–".join(map(str, run)) for run in runs[:20]) + (" and others" if len(runs) > 20 else "")
 
 
 def _outline(document: pdfium.PdfDocument) -> list[OutlineEntry]:
