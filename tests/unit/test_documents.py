@@ -12,8 +12,8 @@ from docx.oxml import OxmlElement
 
 from corpus.errors import PermanentError
 from corpus.model import BlockKind
-from ingest.extract.docx import reader as docx_module
 from ingest.extract.document import ExtractedPage, extract
+from ingest.extract.docx import reader as docx_module
 from ingest.extract.pdf import reader as pdf_module
 from tests.unit.documents import PdfPages, with_dates, with_part, word
 from tests.unit.test_extract import check_spans, golden
