@@ -146,6 +146,10 @@ class TestWrappers:
         content = paragraph(run("Before.") + f"<w:r>{shape.replace('{}', box)}</w:r>") + paragraph(run("After."))
         assert text_of(content) == "Before.\n\nIn the box.\n\nStill.\n\nAfter."
 
+    def test_a_large_first_letter_belongs_to_its_word(self) -> None:
+        content = paragraph(run("B"), '<w:framePr w:dropCap="drop" w:lines="3"/>') + paragraph(run("oats lie here."))
+        assert text_of(content) == "Boats lie here."
+
     def test_strict_documents(self) -> None:
         transitional = raw_word(paragraph(run("It is ") + run("20", "<w:strike/>") + run(" 35.")))
         strict = with_part(

@@ -33,6 +33,8 @@ def clean(root: etree._Element, styles: Styles, numbering: Numbering) -> None:
         _leave_base_of(ruby)
     _hoist_text_boxes(root)
     _write_formulas(root)
+    for frame in list(root.iterfind(f".//{W}p/{W}pPr/{W}framePr[@{W}dropCap]")):
+        _join_drop_cap(frame)
     for table in root.iter(f"{W}tbl"):
         _mark_header_row(table, styles)
     for paragraph in list(root.iter(f"{W}p")):
@@ -73,6 +75,17 @@ def _hoist_text_boxes(root: etree._Element) -> None:
         parent = box.getparent()
         if parent is not None:
             parent.remove(box)
+
+
+def _join_drop_cap(frame: etree._Element) -> None:
+    """A large first letter is a paragraph of its own; it begins the one below."""
+    paragraph = next(frame.iterancestors(f"{W}p"), None)
+    below = paragraph.getnext() if paragraph is not None else None
+    if paragraph is None or below is None or below.tag != f"{W}p" or frame.get(f"{W}dropCap") == "none":
+        return
+    place = 1 if below.find(f"{W}pPr") is not None else 0
+    below[place:place] = paragraph.findall(f"{W}r")
+    _drop(paragraph)
 
 
 def _write_formulas(root: etree._Element) -> None:

@@ -19,6 +19,7 @@ _MIN_RUNNING_PAGES = 3
 _NEW_PARAGRAPH_GAP = 1.25  # of the usual distance between lines
 _BULLET = re.compile(r"(?:[•◦▪‣●○■□∙·–—]|[-*](?=\s))\s*(?=\S)")
 _NUMBER = re.compile(r"(?P<marker>\(?\d{1,3}[.)])\s+(?=\S)")
+_NUMBERED_TITLE = re.compile(r"\d+(?:\.\d+)*\.?\s+[^\W\d].*\.$")
 _LEADER = re.compile(r"(?:\s?\.){4,}\s*(?=\S{1,6}$)")  # from a title to its page in a table of contents
 _SENTENCE_END = re.compile(r"""[.!?:;。！？]["')\]”’»]*$""")
 _BROKEN_WORD = re.compile(r"[^\W\d_]{2}-$")
@@ -187,7 +188,8 @@ def _is_bold_title(lines: Sequence[Line], i: int, body: float) -> bool:
     if below is None or below.is_bold or below.top <= line.top or (above is not None and above.is_bold):
         return False
     is_apart = above is None or above.top >= line.top or bool(above.rows) or _step(above, line) > _NEW_PARAGRAPH_GAP * 1.1
-    return is_apart and len(line.text) <= _MAX_TITLE_CHARS and line.text[-1] not in ".,;" and any(c.isalpha() for c in line.text)
+    is_title = line.text[-1] not in ".,;" or bool(_NUMBERED_TITLE.match(line.text))
+    return is_apart and is_title and len(line.text) <= _MAX_TITLE_CHARS and any(c.isalpha() for c in line.text)
 
 
 def _usual_step(pages: Sequence[Sequence[Line]]) -> float:
