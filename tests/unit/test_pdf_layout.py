@@ -239,9 +239,9 @@ def test_time_grows_with_the_page() -> None:
             pdf.rule(20 + i % 500, 20, 20 + i % 500, 25 + i % 300)
             pdf.rule(20, 20 + i % 700, 50 + i % 90, 20 + i % 700)
         body = pdf.bytes()
-        started = time.perf_counter()
+        started = time.process_time()
         extract(body, url="http://site.test/a.pdf", content_type="application/pdf", charset=None)
-        return time.perf_counter() - started
+        return time.process_time() - started
 
     seconds(10)
     assert seconds(10_000) < max(3.0, 30 * seconds(1_000))

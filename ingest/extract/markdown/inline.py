@@ -223,7 +223,7 @@ def _wiki_link(state: StateInline, silent: bool) -> bool:
 
 def _templated_link(state: StateInline, silent: bool) -> bool:
     """``[text]({{< ref "page" >}})``: the target is made by the generator; its spaces are no Markdown."""
-    if state.src[state.pos] != "[":
+    if state.src[state.pos] != "[" or not _has_templated_target(state):
         return False
     label_end = state.md.helpers.parseLinkLabel(state, state.pos)
     if label_end < 0 or not state.src.startswith(("({{", "({%"), label_end + 1):
@@ -235,6 +235,15 @@ def _templated_link(state: StateInline, silent: bool) -> bool:
         _content(state, state.pos + 1, label_end)
     state.pos = target.end()
     return True
+
+
+def _has_templated_target(state: StateInline) -> bool:
+    """Whether the text holds such a target anywhere; looked for once a text, for finding a label's end takes its length."""
+    source, answer = state.env.get("templated", (None, False))
+    if source is not state.src:
+        answer = "]({{" in state.src or "]({%" in state.src
+        state.env["templated"] = (state.src, answer)
+    return bool(answer)
 
 
 def _inline_component(state: StateInline, silent: bool) -> bool:

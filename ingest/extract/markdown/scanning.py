@@ -10,7 +10,7 @@ MAX_TAG_CHARS = 4_000
 MAX_STATEMENT_CHARS = 40_000
 # What scans that find no end may read of one document, in characters. A text made of beginnings only would otherwise be read
 # from each of them.
-_MAX_WASTED_CHARS = 400_000
+MAX_WASTED_CHARS = 400_000
 
 _TAG_PART = re.compile(r"""(?P<quoted>"[^"]*"|'[^']*'|`[^`]*`)|(?P<mark>[{}<>])|(?P<other>[^"'`{}<>]+|["'`])""")
 _TAG_NAME = re.compile(r"</?\s*(?P<name>[A-Za-z][\w.:-]*)?")
@@ -104,7 +104,7 @@ def find_text(source: str, wanted: re.Pattern[str], start: int, env: MutableMapp
 
 
 def _limit(source: str, start: int, most: int, env: MutableMapping[str, Any]) -> int:
-    return start if env.get("wasted", 0) > _MAX_WASTED_CHARS else min(len(source), start + most)
+    return start if env.get("wasted", 0) > MAX_WASTED_CHARS else min(len(source), start + most)
 
 
 def _waste(env: MutableMapping[str, Any], chars: int) -> None:
