@@ -61,6 +61,11 @@ def _selectors(texts: list[str]) -> list[str]:
 Selectors = Annotated[list[str], Field(max_length=MAX_SELECTORS), AfterValidator(_selectors)]
 
 
+MaxKept = Annotated[
+    float, Field(ge=0, le=1, description="Only pages of whose visible words at most this share was kept, such as 0.6.")
+]
+
+
 class Request(BaseModel):
     model_config = ConfigDict(extra="forbid")
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
 from hashlib import sha256
 from typing import Any, Self
 
@@ -44,7 +44,8 @@ class StoredCoverage:
         """From the columns of a visit or a version of a page; None where there was nothing to leave out, or it isn't known."""
         if row.visible_words is None or row.kept_words is None:
             return None
-        parts = None if row.left_out is None else tuple(LeftOut(*part) for part in row.left_out)
+        stored = getattr(row, "left_out", None)
+        parts = None if stored is None else tuple(LeftOut(*part) for part in stored)
         return cls(row.visible_words, row.kept_words, row.prose_words or 0, parts)
 
     @property
@@ -72,19 +73,21 @@ class StoredCoverage:
 
 
 def columns(coverage: StoredCoverage | None) -> dict[str, Any]:
-    """What is written of it, by column."""
-    if coverage is None:
-        return dict.fromkeys(COLUMNS)
-    parts = coverage.left_out
-    return {
-        "visible_words": coverage.visible_words,
-        "kept_words": coverage.kept_words,
-        "prose_words": coverage.prose_words,
-        "left_out": None if parts is None else [[p.reason, p.words, p.link_words, p.text, p.at] for p in parts],
-    }
+    """What is written of it with a version of a page, by column."""
+    return {**figures(coverage), "left_out": None if coverage is None else parts_of(coverage)}
 
 
-COLUMNS = ("visible_words", "kept_words", "prose_words", "left_out")
+def figures(coverage: StoredCoverage | None) -> dict[str, Any]:
+    """What is written of it with a visit, by column; :func:`parts_of` it stands apart."""
+    return {name: getattr(coverage, name, None) for name in FIGURES}
+
+
+def parts_of(coverage: StoredCoverage) -> list[Any] | None:
+    return None if coverage.left_out is None else [list(astuple(part)) for part in coverage.left_out]
+
+
+FIGURES = ("visible_words", "kept_words", "prose_words")
+COLUMNS = (*FIGURES, "left_out")
 
 
 def poor(table: Any) -> ColumnElement[bool]:

@@ -27,7 +27,7 @@ from corpus.errors import Conflict, NotFound
 from corpus.grants import EVERYTHING, Grants, S
 from corpus.model import OPEN_STATES, JobState, UrlState
 from corpus.sources import JobSpec, as_known, no_such_source, open_job, record_job, remember, set_schedule
-from corpus.tables import CollectionRow, JobRow, SourceRow, UrlRow
+from corpus.tables import CollectionRow, JobRow, LeftOutRow, SourceRow, UrlRow
 
 log = logging.getLogger(__name__)
 
@@ -177,7 +177,9 @@ class Jobs:
     ) -> Sequence[tuple[int, UrlOutcome]]:
         """What happened to each URL, in the order of discovery, with the cursor for ``after``. ``max_kept``: only pages of whose
         visible words at most this share was kept."""
-        statement = select(UrlRow).where(UrlRow.job_id == job_id, UrlRow.seq > after).order_by(UrlRow.seq).limit(limit)
+        columns: Any = select(UrlRow, LeftOutRow.parts.label("left_out"))
+        statement: Select[Any] = columns.outerjoin(LeftOutRow, LeftOutRow.url_seq == UrlRow.seq)
+        statement = statement.where(UrlRow.job_id == job_id, UrlRow.seq > after).order_by(UrlRow.seq).limit(limit)
         if state is not None:
             statement = statement.where(UrlRow.state == state)
         if max_kept is not None:

@@ -28,6 +28,7 @@ from corpus.tables import (
     FeedbackRow,
     GenerationRow,
     JobRow,
+    LeftOutRow,
     PageRow,
     PageSourceRow,
     SourceRow,
@@ -187,16 +188,19 @@ class Pages:
         *,
         collection: str,
         url_prefix: str | None = None,
+        max_kept: float | None = None,
         after: str | None = None,
         limit: int = 50,
     ) -> tuple[list[Page], str | None]:
         """Live pages by URL, and the cursor of the next ones (a URL) or None. The prefix counts as it is given, and as URLs are
-        spelled."""
+        spelled. ``max_kept``: only pages of whose visible words at most this share was kept."""
         collection_id = await self.collection_id(collection)
         statement = _live_pages().where(PageRow.collection_id == collection_id).order_by(PageRow.url).limit(limit + 1)
         if url_prefix:  # as ranges of the index: SQLite's LIKE takes upper and lower case for the same
             begins = {url_prefix, spelled(url_prefix)}
             statement = statement.where(or_(*(and_(PageRow.url >= one, PageRow.url < one + "\U0010ffff") for one in begins)))
+        if max_kept is not None:
+            statement = statement.where(GenerationRow.kept_words <= max_kept * GenerationRow.visible_words)
         if after:
             statement = statement.where(PageRow.url > after)
         async with self._database.read() as connection:
@@ -322,8 +326,8 @@ async def forget(connection: AsyncConnection, page_ids: Sequence[str]) -> None:
         # What the log quotes of the page goes too; that its URL was visited, and what came of it, stays.
         named = (await connection.execute(select(PageRow.url, PageRow.collection_id).where(PageRow.id.in_(part)))).all()
         jobs = select(JobRow.id).where(JobRow.collection_id.in_({row.collection_id for row in named}))
-        quoting = UrlRow.url.in_([row.url for row in named]) & UrlRow.job_id.in_(jobs) & UrlRow.left_out.is_not(None)
-        await connection.execute(update(UrlRow).where(quoting).values(left_out=None))
+        visits = select(UrlRow.seq).where(UrlRow.url.in_([row.url for row in named]), UrlRow.job_id.in_(jobs))
+        await connection.execute(delete(LeftOutRow).where(LeftOutRow.url_seq.in_(visits)))
         await connection.execute(delete(ChunkRow).where(ChunkRow.page_id.in_(part)))
         for table in (AliasRow, PageSourceRow):
             await connection.execute(delete(table).where(table.page_id.in_(part)))

@@ -240,7 +240,16 @@ class UrlRow(Base):
     visible_words: Mapped[int | None]
     kept_words: Mapped[int | None]
     prose_words: Mapped[int | None]
-    left_out: Mapped[list[Any] | None] = mapped_column(JSON(none_as_null=True))
+
+
+class LeftOutRow(Base):
+    """What a visit left out of its page. Apart from the visit's own row: those are counted several times a second while somebody
+    watches a job, and this is longer than all the rest of it."""
+
+    __tablename__ = "left_out"
+
+    url_seq: Mapped[int] = mapped_column(Number, ForeignKey("urls.seq", ondelete="CASCADE"), primary_key=True)
+    parts: Mapped[list[Any]]  # [[reason, words, link_words, first words, at], …]
 
 
 class ApiKeyRow(Base):

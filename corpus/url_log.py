@@ -9,7 +9,7 @@ from sqlalchemy import Connection, select
 
 from corpus.coverage import StoredCoverage
 from corpus.model import UrlState
-from corpus.tables import JobRow, UrlRow
+from corpus.tables import JobRow, LeftOutRow, UrlRow
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,8 @@ def url_visits(
     connection: Connection, *, collection_id: int, url: str, before: int | None = None, limit: int = 50
 ) -> list[UrlVisit]:
     """The newest visits first; ``before``: those older than the visit of this ``seq``."""
-    statement = select(UrlRow, JobRow.created_at).join(JobRow, JobRow.id == UrlRow.job_id)
+    statement = select(UrlRow, JobRow.created_at, LeftOutRow.parts.label("left_out")).join(JobRow, JobRow.id == UrlRow.job_id)
+    statement = statement.outerjoin(LeftOutRow, LeftOutRow.url_seq == UrlRow.seq)
     statement = statement.where(UrlRow.url == url, JobRow.collection_id == collection_id)
     if before is not None:
         statement = statement.where(UrlRow.seq < before)

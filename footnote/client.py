@@ -186,9 +186,10 @@ class Client:
         """Forget a source; gives how many pages went with it."""
         return int(self._json("DELETE", f"/v1/sources/{segment(source)}", params={"pages": pages})["pages_deleted"])
 
-    def pages(self, *, collection: str, url_prefix: str | None, limit: int) -> list[Body]:
-        """The first ``limit`` pages by URL."""
-        return self._paged("/v1/pages", "pages", {"collection": collection, "url_prefix": url_prefix}, limit=limit)
+    def pages(self, *, collection: str, url_prefix: str | None, limit: int, max_kept: float | None = None) -> list[Body]:
+        """The first ``limit`` pages by URL; ``max_kept``: those of whose words at most this share was kept."""
+        wanted = {"collection": collection, "url_prefix": url_prefix, "max_kept": max_kept}
+        return self._paged("/v1/pages", "pages", wanted, limit=limit)
 
     def page_at(self, url: str, *, collection: str) -> tuple[Body | None, Body | None]:
         """The page of an address, and where that is another URL of it, that URL with its ``kind``."""

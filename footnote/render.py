@@ -79,9 +79,16 @@ def hits(console: Console, body: Body) -> None:
 def pages(console: Console, bodies: Sequence[Body]) -> None:
     """Without ids and languages on a terminal: every command takes URLs too, and they leave no room for those."""
     shown = (
-        ("url", "title", "chunks", "fetched") if console.is_terminal else ("id", "url", "title", "chunks", "language", "fetched")
+        ("url", "title", "kept", "chunks", "fetched")
+        if console.is_terminal
+        else ("id", "url", "title", "chunks", "language", "fetched", "kept")
     )
-    told = [p | {"url": link(p["url"]), "language": p["language"] or "", "fetched": when(p["fetched_at"])} for p in bodies]
+    told = [
+        p
+        | {"url": link(p["url"]), "language": p["language"] or "", "fetched": when(p["fetched_at"])}
+        | {"kept": kept.share(p["coverage"])}
+        for p in bodies
+    ]
     table(console, shown, [[page[name] for name in shown] for page in told])
 
 
@@ -236,11 +243,12 @@ def interval(seconds: int | None) -> str:
 
 
 def counts(body: Body) -> str:
-    """``12 found: 9 indexed, 2 unchanged, 1 failed; 3 removed; 140 chunks``."""
+    """``12 found: 9 indexed, 2 unchanged, 1 failed; 3 removed; 2 with little kept; 140 chunks``."""
     urls = body["urls"]
     parts = [f"{urls[state]:,} {state}" for state in ("indexed", "unchanged", "skipped", "failed", "pending") if urls.get(state)]
     removed = f"; {body['removed']:,} removed" if body["removed"] else ""
-    return f"{body['found']:,} found" + (f": {', '.join(parts)}" if parts else "") + f"{removed}; {body['chunks']:,} chunks"
+    poor = f"; {body['poorly_kept']:,} with little kept" if body["poorly_kept"] else ""
+    return f"{body['found']:,} found" + (f": {', '.join(parts)}" if parts else "") + f"{removed}{poor}; {body['chunks']:,} chunks"
 
 
 def state_word(body: Body) -> str:

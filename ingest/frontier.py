@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from itertools import islice
 from typing import Any, cast
 
-from sqlalchemy import Table, bindparam, func, select, true, update
+from sqlalchemy import Table, bindparam, delete, func, insert, select, true, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.orm import aliased
 
@@ -22,7 +22,7 @@ from corpus.database import Database, database_now, utc_now
 from corpus.generations import insert_or_ignore
 from corpus.model import JobState, UrlKind, UrlState
 from corpus.processes import is_free, living
-from corpus.tables import JobRow, UrlRow
+from corpus.tables import JobRow, LeftOutRow, UrlRow
 
 ROWS_AT_ONCE = 100  # inserted with one statement
 KNOWN_AT_ONCE = 500  # URLs looked up with one statement
@@ -32,7 +32,7 @@ MAX_URLS_PER_PAGE = 10
 
 _urls = cast(Table, UrlRow.__table__)
 _OUTCOME = ("state", "reason", "message", "page_id", "chunks", "finished_at", "transient")
-_FACTS = ("http_status", "size_bytes", "elapsed_ms", *coverage.COLUMNS)
+_FACTS = ("http_status", "size_bytes", "elapsed_ms", *coverage.FIGURES)
 _FINISH = update(_urls).where(_urls.c.seq == bindparam("of"))
 _FINISH = _FINISH.values({name: bindparam(name) for name in _OUTCOME + _FACTS} | {"claimed_by": None})
 CLAIMS_POLL_S = 0.5  # before a job looks again whether other workers are done with its last URLs
@@ -140,18 +140,22 @@ async def finish(connection: AsyncConnection, endings: Sequence[Ending]) -> None
             "size_bytes": one.facts.size_bytes,
             "elapsed_ms": one.facts.elapsed_ms,
             "transient": one.transient,
-            **coverage.columns(_logged(one)),
+            **coverage.figures(one.facts.coverage),
         }
         for one in endings
     ]
     if rows:
         await connection.execute(_FINISH, rows)
+        await connection.execute(delete(LeftOutRow).where(LeftOutRow.url_seq.in_([row["of"] for row in rows])))
+    parts = [{"url_seq": one.entry.seq, "parts": found} for one in endings if (found := _quoted(one)) is not None]
+    if parts:
+        await connection.execute(insert(LeftOutRow), parts)
 
 
-def _logged(ending: Ending) -> StoredCoverage | None:
-    """What the log keeps: it quotes what was left out of pages that are there, and of no others."""
+def _quoted(ending: Ending) -> list[Any] | None:
+    """What was left out of a page that is there. Of others nothing is quoted: nobody would know when that is to go."""
     found = ending.facts.coverage
-    return found.without_parts() if found and ending.state not in (UrlState.INDEXED, UrlState.UNCHANGED) else found
+    return coverage.parts_of(found) if found and ending.state in (UrlState.INDEXED, UrlState.UNCHANGED) else None
 
 
 async def postpone(

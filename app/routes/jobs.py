@@ -14,6 +14,7 @@ from app.job_schemas import JobBody, JobList, RetryRequest, UrlList, UrlOutcomeB
 from app.routes.asking import paced
 from app.routes.problems import problems, stream_of
 from app.routes.sse import EVENT_STREAM, HEADERS, KEEP_ALIVE, KEEP_ALIVE_S, event, failure_event
+from app.schemas import MaxKept
 from app.state import Ingesting, Readiness, Service
 from corpus.errors import FootnoteError, Unavailable
 from corpus.model import UrlState
@@ -38,9 +39,7 @@ async def get_job_urls(
     job_id: str,
     service: Ingesting,
     state: UrlState | None = None,
-    max_kept: Annotated[
-        float | None, Query(ge=0, le=1, description="Only pages of whose visible words at most this share was kept, such as 0.6.")
-    ] = None,
+    max_kept: Annotated[MaxKept | None, Query()] = None,
     after: Annotated[int, Query(ge=0, le=2**53)] = 0,
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
 ) -> UrlList:

@@ -15,6 +15,7 @@ from app.schemas import (
     CollectionList,
     CollectionName,
     CoverageBody,
+    MaxKept,
     NewCollection,
     PageBody,
     PageDetail,
@@ -45,6 +46,7 @@ async def list_pages(
         ),
     ] = None,
     url_prefix: Annotated[str | None, Query(max_length=2048)] = None,
+    max_kept: Annotated[MaxKept | None, Query()] = None,
     after: Annotated[str | None, Query(max_length=4096, description="`next` of the answer before.")] = None,
     limit: Annotated[int, Query(ge=1, le=1000)] = 50,
 ) -> PageList:
@@ -53,7 +55,9 @@ async def list_pages(
         found = await service.pages.at(url, collection=collection)
         alias = AliasBody.model_validate(found.alias, from_attributes=True) if found and found.alias else None
         return PageList(pages=[PageBody.of(found.page)] if found else [], next=None, alias=alias)
-    pages, cursor = await service.pages.list(collection=collection, url_prefix=url_prefix, after=after, limit=limit)
+    pages, cursor = await service.pages.list(
+        collection=collection, url_prefix=url_prefix, max_kept=max_kept, after=after, limit=limit
+    )
     return PageList(pages=[PageBody.of(page) for page in pages], next=cursor)
 
 

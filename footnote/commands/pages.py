@@ -19,6 +19,17 @@ from footnote.terminal import clean, err, out, show, show_json, show_note
 app = typer.Typer(help="What is indexed.", invoke_without_command=True)
 
 LimitOption = Annotated[int, typer.Option("--limit", "-n", min=1, help="Most pages shown.")]
+MaxKeptOption = Annotated[
+    float | None,
+    typer.Option(
+        "--max-kept",
+        metavar="SHARE",
+        min=0,
+        max=1,
+        show_default=False,
+        help="Only those of which at most this share was kept.",
+    ),
+]
 
 
 @app.callback()
@@ -26,13 +37,14 @@ def pages(
     ctx: typer.Context,
     collection: CollectionOption = DEFAULT_COLLECTION,
     url_prefix: UrlPrefixOption = None,
+    max_kept: MaxKeptOption = None,
     limit: LimitOption = 50,
     url: UrlOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """List the indexed pages by URL, or show one."""
     if ctx.invoked_subcommand is None:
-        list_pages(ctx, collection, url_prefix, limit, url, as_json)
+        list_pages(ctx, collection, url_prefix, max_kept, limit, url, as_json)
 
 
 @app.command("list")
@@ -40,18 +52,19 @@ def list_pages(
     ctx: typer.Context,
     collection: CollectionOption = DEFAULT_COLLECTION,
     url_prefix: UrlPrefixOption = None,
+    max_kept: MaxKeptOption = None,
     limit: LimitOption = 50,
     url: UrlOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """List the indexed pages by URL."""
     with connect(chosen_url(ctx, url)) as client:
-        found = client.pages(collection=collection, url_prefix=url_prefix, limit=limit + 1)
+        found = client.pages(collection=collection, url_prefix=url_prefix, max_kept=max_kept, limit=limit + 1)
     if as_json:
         show_json({"pages": found[:limit]})
         return
     if not found:
-        show_note("No pages. Index some with: footnote ingest URL")
+        show_note("No pages. Index some with: footnote ingest URL" if max_kept is None else "There is no such page.")
         return
     render.pages(out(), found[:limit])
     if len(found) > limit:

@@ -94,9 +94,13 @@ def test_a_hostile_service_is_shown_as_text_too(visit: Visit) -> None:
 
     visit.open("#/sources")
     expect(visit.page.locator(".source")).to_have_count(len(HOSTILE))
-    visit.page.locator(".source summary").first.click()
+    visit.page.locator(".source summary", has_text="Last run").first.click()
     visit.page.locator(".source .job summary", has_text="Each address").first.click()
     expect(visit.page.locator(".source .outcomes tbody tr")).to_have_count(len(HOSTILE))
+    visit.page.get_by_label("Addresses, one a line").fill("https://docs.example.com/")
+    visit.page.get_by_role("button", name="What would be kept?").click()
+    expect(visit.page.locator(".sides .reason")).to_have_count(len(HOSTILE))
+    visit.page.evaluate("document.querySelectorAll('main details').forEach(one => { one.open = true; })")
     check_links(visit)
     visit.check_fits()
     visit.open("#/pages")
@@ -106,6 +110,8 @@ def test_a_hostile_service_is_shown_as_text_too(visit: Visit) -> None:
     expect(visit.page.locator(".stored")).to_contain_text("<script>pwned()</script>")
     assert visit.page.locator(".stored mark").count() > 0
     visit.page.get_by_text("History").click()
+    visit.page.evaluate("document.querySelectorAll('main details').forEach(one => { one.open = true; })")
+    expect(visit.page.locator(".facts .left-out bdi")).to_have_count(len(HOSTILE))
     check_links(visit)
     visit.check_fits()
     visit.open("#/inspect?q=x")
@@ -162,6 +168,8 @@ def forge(visit: Visit) -> None:
         "rewritten_question": h[2],
         "timings_ms": {t[:40]: 1.0 for t in h} | {"total": 200.0},
     }
+    parts = [{"reason": t, "words": 2, "link_words": 1, "text": t, "at": n * 7} for n, t in enumerate(h)]
+    coverage = {"visible_words": 9, "kept_words": 3, "share": 0.3, "prose_share": 0.5, "left_out": parts}
     outcome = {
         "state": "failed",
         "page_id": None,
@@ -172,6 +180,7 @@ def forge(visit: Visit) -> None:
         "size_bytes": 1,
         "elapsed_ms": 1,
         "finished_at": TIME,
+        "coverage": {**coverage, "left_out": parts[:3]},
     }
     outcomes = [{**outcome, "url": text, "reason": text, "message": text} for text in h]
     job = {
@@ -194,6 +203,7 @@ def forge(visit: Visit) -> None:
         "found": 200,
         "chunks": 1,
         "removed": 0,
+        "poorly_kept": 2,
         "failures": outcomes,
         "urls": {"pending": 0, "indexed": 0, "unchanged": 0, "skipped": 0, "failed": 200},
     }
@@ -222,6 +232,7 @@ def forge(visit: Visit) -> None:
         "notes": h,
         "chunks": 200,
         "characters": 9,
+        "coverage": coverage,
     }
     pages = [{**facts, "id": ID, "url": text, "title": text} for text in h]
     text = "\n\n".join(h)
@@ -260,7 +271,9 @@ def forge(visit: Visit) -> None:
     }
     answered = {"evaluation": "answers", **made, "sets": [asked]}
     streamed = [("retrieval", {"hits": hits}), *(("token", {"text": t}) for t in h), ("done", answer)]
+    explained = {"url": h[0], "title": h[1], "language": h[2], "text": text, "coverage": coverage, "notes": h}
     bodies = {
+        r"/v1/ingest/explain$": {**explained, "keep": h, "drop": h},
         r"/v1/search$": {"hits": hits, "reranked": True, "timings_ms": answer["timings_ms"]},
         r"/v1/collections$": {"collections": [{"name": t, "pages": 1, "created_at": TIME} for t in ["default", *h]]},
         r"/v1/jobs\?": {"jobs": [job]},

@@ -5,12 +5,12 @@ from __future__ import annotations
 import logging
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import delete, func, select
 
 from corpus.jobs import Jobs, JobStatus
 from corpus.model import ContentSelectors
 from corpus.settings import IngestSettings
-from corpus.tables import GenerationRow, UrlRow
+from corpus.tables import GenerationRow, LeftOutRow, UrlRow
 from corpus.url_log import UrlVisit, url_visits
 from ingest.explain import PageExplainer
 from ingest.fetch import Fetcher
@@ -148,13 +148,36 @@ async def test_a_deleted_page_takes_what_was_quoted_of_it_along(ingest: Ingest, 
     await ingest.shelf.pages.delete(next(one.id for one in stored if one.title == "Pumps"))
 
     async with ingest.shelf.database.read() as connection:
-        rows = (await connection.execute(select(UrlRow.url, UrlRow.kept_words, UrlRow.left_out))).all()
+        logged = select(UrlRow.url, UrlRow.kept_words, LeftOutRow.parts.label("left_out")).outerjoin(LeftOutRow)
+        rows = (await connection.execute(logged)).all()
         versions = (await connection.execute(select(GenerationRow.left_out).where(GenerationRow.left_out.is_not(None)))).all()
     quoted = {ingest._path(row.url): row.left_out for row in rows}
     assert quoted["/"] is None
     assert quoted["/other"]
     assert next(row.kept_words for row in rows if ingest._path(row.url) == "/")
     assert len(versions) == 1
+
+
+async def test_what_a_job_quoted_goes_with_its_log(ingest: Ingest, site: ScriptedSite) -> None:
+    site.script("/", page(sold("Pumps")))
+    await ingest.run("/", max_depth=0)
+    async with ingest.shelf.database.write() as connection:
+        assert await connection.scalar(select(func.count()).select_from(LeftOutRow)) == 1
+        await connection.execute(delete(UrlRow))
+        assert await connection.scalar(select(func.count()).select_from(LeftOutRow)) == 0
+
+
+async def test_pages_can_be_asked_for_by_what_was_kept(ingest: Ingest, site: ScriptedSite) -> None:
+    site.script("/poor", page(sold("Poor", words=60, promo=150)))
+    site.script("/good", page(sold("Good", words=300, promo=20)))
+    await ingest.run("/poor", "/good", max_depth=0, drop=[".promo"])
+
+    async def found(max_kept: float | None) -> list[str]:
+        listed, _ = await ingest.shelf.pages.list(collection="default", max_kept=max_kept)
+        return [one.title for one in listed]
+
+    assert await found(0.6) == ["Poor"]
+    assert await found(None) == ["Good", "Poor"]
 
 
 async def test_a_page_that_shows_the_same_text_leaves_no_quotes_in_the_log(ingest: Ingest, site: ScriptedSite) -> None:

@@ -56,6 +56,7 @@ JOB: dict[str, Any] = {
     "waits_for": None,
     "worked_s": 10.0,
     "removed": 2,
+    "poorly_kept": 0,
     "created_at": "2026-11-21T23:50:00Z",
     "started_at": "2026-11-21T23:50:00Z",
     "finished_at": None,
@@ -194,6 +195,7 @@ def test_failures_are_grouped_by_reason_the_most_frequent_first() -> None:
 def test_the_summary_counts_and_names_the_rate() -> None:
     said = progress.summary(JOB)
     assert said == "running: 10 found: 3 indexed, 1 unchanged, 1 failed, 5 pending; 2 removed; 40 chunks, 4.0 chunks/s"
+    assert "; 2 removed; 3 with little kept; 40 chunks" in progress.summary(JOB | {"poorly_kept": 3})
     assert progress.summary(JOB | {"worked_s": 0.0, "pause_requested": True}).startswith("pausing: ")
     assert progress.summary(JOB | {"cancel_requested": True, "pause_requested": True}).startswith("cancelling: ")
     assert progress.summary(JOB | {"state": "queued", "waits_for": "other"}) == "queued, after the job other of the same source"
@@ -295,6 +297,14 @@ def test_a_dry_run_has_done_its_work_without_indexing() -> None:
         ["ingest", "http://a/", "--crawl", "--sitemap"],
         ["ingest", "http://a/", "--every", "daily"],
         ["ingest", "http://a/", "--every", "1d", "--dry-run"],
+        ["ingest", "http://a/", "--keep", "main >"],
+        ["ingest", "http://a/", "http://b/", "--explain"],
+        ["ingest", "http://a/", "--explain", "--dry-run"],
+        ["ingest", "http://a/", "--explain", "--every", "1d"],
+        ["pages", "--max-kept", "60"],
+        ["sources", "select", "s"],
+        ["sources", "select", "s", "--keep", "main", "--clear"],
+        ["sources", "select", "s", "--drop", "::before"],
         ["sources", "schedule", "s"],
         ["sources", "schedule", "s", "--every", "1d", "--stop"],
         ["sources", "delete", "s", "--pages"],

@@ -104,6 +104,7 @@ function tallyOf(job) {
     if (urls[state]) parts.push(`${number.format(urls[state])} ${state}`);
   }
   if (job.removed) parts.push(`${number.format(job.removed)} removed`);
+  if (job.poorly_kept) parts.push(`${number.format(job.poorly_kept)} with little kept`);
   if (job.chunks) parts.push(count(job.chunks, "chunk"));
   if (job.worked_s >= 1) parts.push(`${number.format(Math.round(job.worked_s))} s`);
   return parts.join(" · ");
