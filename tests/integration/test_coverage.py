@@ -7,12 +7,16 @@ import logging
 import pytest
 from sqlalchemy import delete, func, select
 
+from corpus.coverage import selectors_hash
+from corpus.generations import ReadBy
 from corpus.jobs import Jobs, JobStatus
 from corpus.model import ContentSelectors
+from corpus.page_check import made_anew, stored_pages
 from corpus.settings import IngestSettings
 from corpus.tables import GenerationRow, LeftOutRow, UrlRow
 from corpus.url_log import UrlVisit, url_visits
 from ingest.explain import PageExplainer
+from ingest.extract import EXTRACTION_VERSION
 from ingest.fetch import Fetcher
 from ingest.robots import Robots
 from ingest.visit import Visitor
@@ -156,6 +160,22 @@ async def test_a_deleted_page_takes_what_was_quoted_of_it_along(ingest: Ingest, 
     assert quoted["/other"]
     assert next(row.kept_words for row in rows if ingest._path(row.url) == "/")
     assert len(versions) == 1
+
+
+async def test_a_page_that_is_made_anew_of_its_text_keeps_what_is_known_of_its_reading(
+    ingest: Ingest, site: ScriptedSite
+) -> None:
+    site.script("/", page(sold("Pumps")))
+    await ingest.run("/", max_depth=0, drop=[".promo"])
+    corpus = ingest.shelf.corpus
+    async with ingest.shelf.database.read() as connection:
+        (stored,) = await connection.run_sync(stored_pages, after="", limit=9)
+
+    made = made_anew(stored, tokenizer=corpus.embedder.tokenizer, settings=corpus.settings.index)
+
+    (visit,) = await visits(ingest, site.url("/"))
+    assert made.coverage == visit.coverage is not None
+    assert made.read_by == ReadBy(EXTRACTION_VERSION, selectors_hash(ContentSelectors(drop=(".promo",))))
 
 
 async def test_what_a_job_quoted_goes_with_its_log(ingest: Ingest, site: ScriptedSite) -> None:
