@@ -172,6 +172,9 @@ class Client:
         """The newest ``limit`` sources."""
         return self._paged("/v1/sources", "sources", {"collection": collection}, limit=limit)
 
+    def source(self, source: str) -> Body:
+        return self._json("GET", f"/v1/sources/{segment(source)}")
+
     def run_source(self, source: str) -> str:
         """Run a source again; gives the job's id."""
         return str(self._json("POST", f"/v1/sources/{segment(source)}/run")["job_id"])

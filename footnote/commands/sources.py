@@ -97,14 +97,24 @@ def select_content(
     url: UrlOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Say what of a source's pages is content, by CSS selectors in place of those that it has, from its next run on."""
-    if bool(keep or drop) == clear:
-        raise typer.BadParameter("give --keep CSS or --drop CSS, or --clear")
+    """Say what of a source's pages is content, by CSS selectors in place of those that it has; without any, show them.
+
+    Its next run reads its pages so, changed or not.
+    """
+    if clear and (keep or drop):
+        raise typer.BadParameter("--clear forgets all selectors, so it takes neither --keep nor --drop")
+    is_change = bool(clear or keep or drop)
     with connect(chosen_url(ctx, url)) as client:
-        found = client.select_content(source, keep=keep or [], drop=drop or [])
+        found = client.select_content(source, keep=keep or [], drop=drop or []) if is_change else client.source(source)
     if as_json:
         show_json(found)
+        return
+    rows = [(kind, selector) for kind in ("keep", "drop") for selector in found["spec"].get(kind) or []]
+    if rows:
+        render.table(out(), ("selects", "css"), rows)
     else:
+        show_note("The source has no selectors: its pages are read as the settings say (ingest.selectors), or by the rules.")
+    if is_change:
         show_note(f"Its next run reads its pages so, changed or not: footnote sources run {source}")
 
 

@@ -302,7 +302,6 @@ def test_a_dry_run_has_done_its_work_without_indexing() -> None:
         ["ingest", "http://a/", "--explain", "--dry-run"],
         ["ingest", "http://a/", "--explain", "--every", "1d"],
         ["pages", "--max-kept", "60"],
-        ["sources", "select", "s"],
         ["sources", "select", "s", "--keep", "main", "--clear"],
         ["sources", "select", "s", "--drop", "::before"],
         ["sources", "schedule", "s"],
