@@ -179,6 +179,8 @@ def test_code_with_an_element_for_each_line_and_a_gutter() -> None:
         ".//div"
     )
     assert code_of(fragment, is_chrome=lambda one: one.tag == "i") == ["int a;", "", "  b();"]
+    module = tree("<pre>import x\n<div>class A:\n    pass</div>\nb = 1</pre>").find(".//pre")
+    assert code_of(module, is_chrome=nothing) == ["import x", "class A:", "    pass", "b = 1"]
 
 
 def test_rows_are_those_of_tables_of_data() -> None:
