@@ -227,9 +227,8 @@ def report(manuals: Sequence[Manual], extractors: Sequence[str]) -> str:
 def failures(manual: Manual, count: int) -> str:
     """The worst pages with what they lack, the code and rows that are lost, and what slipped in."""
     lines = []
-    for page in sorted(manual.pages, key=lambda page: page.kept[OURS])[:count]:
-        if page.kept[OURS] >= 1 and not page.lost_code and not page.lost_rows:
-            break
+    faulty = (page for page in manual.pages if page.kept[OURS] < 1 or page.lost_code or page.lost_rows)
+    for page in sorted(faulty, key=lambda page: page.kept[OURS])[:count]:
         lines.append(f"{manual.name}/{page.name}: kept {page.kept[OURS]:.3f}, noise {page.noise[OURS]:.3f}")
         for loss in sorted(page.losses, key=lambda loss: -loss.words)[:5]:
             lines.append(f"    lost {loss.words} words at {loss.path}: {loss.text}")

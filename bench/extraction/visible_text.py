@@ -89,9 +89,8 @@ def path_of(element: HtmlElement, steps: int = 4) -> str:
 
 def code_of(element: HtmlElement, *, is_chrome: Callable[[HtmlElement], bool]) -> list[str]:
     """The lines of a ``<pre>``, without blank ones around them, white space at line ends, and the line numbers beside them."""
-    # Doxygen: a div a line, with or without line breaks between; Sphinx' listings of modules: a div around a class, in one text.
-    between = (element.text, *(child.tail for child in element))
-    rows = [] if any(text and not text.isspace() for text in between) else [child for child in element if child.tag == "div"]
+    # Doxygen: a div a line, with or without line breaks between; in a pre, line breaks are those of its text.
+    rows = [] if element.tag == "pre" else [child for child in element if child.tag == "div"]
     text = "\n".join(
         "".join("\n" if node.tag == "br" else text for text, node in _nodes(row, is_chrome, spaced=False))
         for row in rows or [element]
