@@ -27,7 +27,9 @@ from corpus.pages import DEFAULT_COLLECTION
 from corpus.url_log import url_visits
 from corpus.urls import spellings
 
-MAX_ADDRESS_CHARS = 16_384  # a citation's address quotes its page in percent-encoded words
+# A citation's address quotes up to 160 characters of its page, percent-encoded, after a URL of 2,048. In a request line each may
+# take 12 bytes, and the server reads 65,535.
+MAX_ADDRESS_CHARS = 5_000
 Before = Annotated[int | None, Query(ge=1, le=2**53, description="`next` of the answer before.")]
 LogLimit = Annotated[int, Query(ge=1, le=1000)]
 
