@@ -68,12 +68,15 @@ class TestContainers:
             (":::{admonition} Deep water\n:class: tip", "Deep water: "),
             (":::{tab-item} Deep water", "Deep water: "),
             ("::::::tip", "Tip: "),
+            ("/// note | Deep water", "Deep water: "),
+            ("/// warning\n    open: true\n", "Warning: "),
             ("::: columns", ""),
             ("::: {.column width=50%}", ""),
         ],
     )
     def test_colon_containers(self, opening: str, lead: str) -> None:
-        assert read(f"{opening}\nText.\n:::\n\nAfter.").page.text == f"{lead}Text.\n\nAfter."
+        closing = "///" if opening.startswith("/") else ":::"
+        assert read(f"{opening}\nText.\n{closing}\n\nAfter.").page.text == f"{lead}Text.\n\nAfter."
 
     def test_nested_containers_in_lists(self) -> None:
         assert text_of("""
@@ -341,6 +344,10 @@ class TestMdx:
     def test_tabs_named_by_what_holds_them(self) -> None:
         source = "<Tabs items={['npm', \"yarn\"]}>\n  <Tabs.Tab>One.</Tabs.Tab>\n  <Tabs.Tab>Two.</Tabs.Tab>\n</Tabs>"
         assert read(source).page.text == "npm: One.\n\nyarn: Two."
+
+    def test_tabs_on_one_line(self) -> None:
+        source = '<Tabs><TabItem label="Linux">Run **it**.</TabItem><TabItem label="Windows">No.</TabItem></Tabs>'
+        assert read(source).page.text == "Linux: Run it.\n\nWindows: No."
 
     def test_links_of_components_are_followed(self) -> None:
         assert read('<LinkCard title="Fees" href="/fees" />\n\nSee <Link to="/locks">locks</Link>.').links == (

@@ -10,7 +10,7 @@ from markdown_it.ruler import RuleOptionsType
 from markdown_it.rules_block import StateBlock
 
 from ingest.extract.markdown.components import Shown
-from ingest.extract.markdown.containers import colon_container, directive, indented_container
+from ingest.extract.markdown.containers import colon_container, directive, indented_container, slash_container
 from ingest.extract.markdown.tags import component, statement, template_tag
 from ingest.extract.markdown.writing import count_included, show, text_at, write_end, write_paragraph
 
@@ -30,6 +30,7 @@ def dialects_plugin(parser: MarkdownIt) -> None:
     for name, rule in (
         ("colon_container", colon_container),
         ("indented_container", indented_container),
+        ("slash_container", slash_container),
         ("directive", directive),
         ("statement", statement),
         ("component", component),

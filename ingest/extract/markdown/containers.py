@@ -22,7 +22,8 @@ _ATTRIBUTE_LIST = re.compile(r"\{(?P<list>[^{}]*)\}\s*(?P<rest>.*)")
 _LABELLED = re.compile(r"(?P<name>[\w-]+)(?:\[(?P<label>[^\n]*)\])?(?P<attributes>\{[^{}]*\})?\s*(?P<rest>.*)")
 _FENCE = re.compile(r"(?P<marker>`{3,}|~{3,})\s*(?P<info>[^`]*)$")
 _OPTION = re.compile(r":[\w-]+:(?:\s.*)?$")
-_INDENTED = re.compile(r"""(?:!!!|\?\?\?\+?|===[!+]{0,2})\s+(?P<words>[^"'\s][^"]*?)?\s*(?P<title>"[^\n]*"|'[^\n]*')?\s*$""")
+_INDENTED = re.compile(r"""(?:!!!|\?\?\?\+?|===[!+]{0,2})\s*(?P<words>[^"'\s][^"]*?)?\s*(?P<title>"[^\n]*"|'[^\n]*')?\s*$""")
+_SLASHES = re.compile(r"/{3,}\s*(?:(?P<name>[a-zA-Z][\w-]*)\s*(?:\|\s*(?P<title>.*?))?)?\s*$")
 _HEADING = re.compile(r"#{1,6}\s+(?P<title>\S.*?)(?:\s+\{[^{}]*\})?\s*$")
 
 _TEXT_DIRECTIVES = ADMONITIONS | word_set(
@@ -76,6 +77,27 @@ def colon_container(state: StateBlock, start: int, end: int, silent: bool) -> bo
             title = ""
         shown = shown_by(Component(name, attributes_of.attributes))
         show(state, start, Shown(title, shown.texts) if title else shown)
+    return True
+
+
+def slash_container(state: StateBlock, start: int, end: int, silent: bool) -> bool:
+    """``/// note | Title`` and its closing ``///`` (PyMdown's blocks); options stand indented below it."""
+    text = text_at(state, start)
+    if not text.startswith("///") or state.is_code_block(start):
+        return False
+    found = _SLASHES.match(text)
+    if not found:
+        return False
+    if silent:
+        return True
+    line = start + 1
+    if not found["name"]:
+        write_end(state)
+    else:
+        show(state, start, Shown(found["title"]) if found["title"] else shown_by(Component(found["name"].lower())))
+        while line < end and not state.isEmpty(line) and state.sCount[line] >= state.sCount[start] + 4:
+            line += 1
+    state.line = line
     return True
 
 

@@ -270,12 +270,12 @@ def _inline_component(state: StateInline, silent: bool) -> bool:
                 _html(state, f"<{name[1]}{link}{alt}>" + ("" if void or not tag.endswith("/>") else f"</{name[1]}>"))
         else:
             shown = shown_by(component)
-            _text(state, " ".join((shown.title, *shown.texts)).strip() if tag.endswith("/>") else _lead(shown.title))
+            if tag.endswith("/>"):
+                _text(state, " ".join((shown.title, *shown.texts)).strip())
+            elif shown.title:
+                _html(state, "<br><br>")  # a tab behind a tab on one line
+                _text(state, f"{shown.title}: ")
             if component.link:
                 _html(state, f'<a href="{escape(component.link)}"></a>')
     state.pos = ending
     return True
-
-
-def _lead(title: str) -> str:
-    return f"{title}: " if title else ""
