@@ -12,6 +12,9 @@ from functools import cached_property
 from lxml.cssselect import CSSSelector
 from lxml.html import HtmlElement
 
+# The number of a footnote in the text, which is left out on purpose: "a fee[1] of" isn't what the sentence says.
+NOTE_MARKS = 'sup > a[href^="#"], a.footnote > sup, a.footnote-reference, sup.footnote-reference, sup.reference'
+
 
 @dataclass(frozen=True)
 class Generator:
@@ -68,7 +71,7 @@ class Generator:
 
     @cached_property
     def _either(self) -> CSSSelector:
-        return CSSSelector(self.either or "nothing-at-all", translator="html")
+        return CSSSelector(f"{self.either}, {NOTE_MARKS}" if self.either else NOTE_MARKS, translator="html")
 
     @cached_property
     def _layout(self) -> CSSSelector:
@@ -117,7 +120,7 @@ GENERATORS = (
         "MkDocs Material",
         sign='meta[name="generator"][content*="mkdocs-material"], article.md-content__inner',
         content="article.md-content__inner",
-        chrome="a.headerlink, .linenos, .linenodiv, .md-content__button, .md-clipboard, .md-feedback",
+        chrome="a.headerlink, .linenos, .linenodiv, .md-content__button, .md-clipboard, .md-feedback, .mdx-switch",
         either=".md-source-file, .md-tags",
     ),
     Generator(

@@ -148,19 +148,24 @@ def measure_page(root: Path, page: Path, *, extractors: tuple[str, ...]) -> Manu
     for pre in generator.code_of(parts):
         if any(one in chrome or one in either for one in (pre, *pre.iterancestors())):
             continue
-        lines, bare = code_of(pre, is_chrome=is_chrome), code_of(pre, is_chrome=(chrome | either).__contains__)
-        if len("".join(bare)) < MIN_CODE_CHARS:
+        lines = code_of(pre, is_chrome=(chrome | either).__contains__)
+        if len("".join(lines)) < MIN_CODE_CHARS:
             continue
+        written = [
+            code_of(pre, is_chrome=left_out.__contains__, as_shown=as_shown)
+            for left_out in (chrome, chrome | either)
+            for as_shown in (False, True)
+        ]
         code += 1
         in_cell = any(one.tag in ("td", "th") for one in pre.iterancestors())
-        stands = any(stands_as_code(wanted_lines, stored, places) for wanted_lines in (lines, bare))
+        stands = any(stands_as_code(one, stored, places) for one in written)
         if not stands and not (in_cell and flat("\n".join(lines)) in flat_text):
             lost_code.append(f"{path_of(pre)}: {chr(10).join(lines)[:160]!r}")
     for part in parts:
         for element in part.iter("table"):
             if any(one in chrome or one in either or one in layout for one in (element, *element.iterancestors())):
                 continue
-            for cells in rows_of(element, is_chrome=is_chrome):
+            for cells in rows_of(element, is_chrome=(chrome | either).__contains__):
                 rows += 1
                 if not any(stands_in(cells, line) for line in table_lines):
                     lost_rows.append(f"{path_of(element)}: {' | '.join(cells)[:160]}")

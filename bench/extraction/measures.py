@@ -13,7 +13,7 @@ SHINGLE_WORDS = 4
 SHOWN_WORDS = 12
 MOST_WORDS_BETWEEN = 4
 _WORD = re.compile(r"\w+")
-_UNSEEN = re.compile("[\xad\u200b\u200c\u200d\u2060\ufeff]")  # soft hyphens and zero-width characters
+_UNSEEN = re.compile("[\xad\u200b-\u200d\u2060\ufe00-\ufe0f\ufeff]")  # soft hyphens, zero-width characters, variation selectors
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,11 +25,13 @@ _UNREAD = frozenset((
     "script", "style", "template", "noscript", "svg", "math", "select", "textarea", "input", "iframe", "object", "audio", "video",
 ))
 # fmt: on
-_UNSEEN = re.compile("[\xad\u200b\u200c\u200d\u2060\ufeff]")
+_UNSEEN = re.compile("[\xad\u200b-\u200d\u2060\ufe00-\ufe0f\ufeff]")
 _SPACE = re.compile(r"\s+")
-_MARKUP = re.compile(r"[`*~^\\_]")
+_MARKUP = re.compile(r"[`*~^\\_;]")
 _FENCE = re.compile(r"\s*(`{3,}|~{3,})")
 _MARKER = re.compile(r"\s*(?:[-*+]|\(?(?:\d{1,4}|[A-Za-z]|[ivxlcdmIVXLCDM]{1,7})[.)])[ \t]+(?:\[[ xX]\] )?")
+_EDGE = "\0"  # no page's text holds one
+_EDGES = re.compile("(\\A|\n)\0+|\0+")
 _LINE_PREFIX = re.compile(r"[\s>]*")
 
 
@@ -87,14 +89,20 @@ def path_of(element: HtmlElement, steps: int = 4) -> str:
     )
 
 
-def code_of(element: HtmlElement, *, is_chrome: Callable[[HtmlElement], bool]) -> list[str]:
-    """The lines of a ``<pre>``, without blank ones around them, white space at line ends, and the line numbers beside them."""
+def code_of(element: HtmlElement, *, is_chrome: Callable[[HtmlElement], bool], as_shown: bool = False) -> list[str]:
+    """The lines of a ``<pre>``, without blank ones around them, white space at line ends, and the line numbers beside them.
+
+    Args:
+        as_shown: a block in the code begins and ends a line, as browsers show it, not only where its text does.
+    """
     # Doxygen: a div a line, with or without line breaks between; in a pre, line breaks are those of its text.
     rows = [] if element.tag == "pre" else [child for child in element if child.tag == "div"]
+    edge = _EDGE if as_shown else ""
     text = "\n".join(
-        "".join("\n" if node.tag == "br" else text for text, node in _nodes(row, is_chrome, spaced=False))
+        "".join("\n" if node.tag == "br" else text for text, node in _nodes(row, is_chrome, edge=edge))
         for row in rows or [element]
     )
+    text = _EDGES.sub(lambda match: match[1] or "\n", text)
     lines = [line.rstrip() for line in _UNSEEN.sub("", text).replace("\r\n", "\n").replace("\xa0", " ").split("\n")]
     while lines and not lines[0]:
         lines.pop(0)
@@ -145,7 +153,7 @@ def rows_of(table: HtmlElement, *, is_chrome: Callable[[HtmlElement], bool]) -> 
 
 
 def flat(text: str) -> str:
-    """One line, without the marks by which Markdown shows code, emphasis and position, and without the space around them."""
+    """Without the marks by which Markdown shows code, emphasis and position or parts a cell's lines, and without spaces."""
     return _SPACE.sub("", _MARKUP.sub("", _UNSEEN.sub("", text)))
 
 
@@ -178,28 +186,30 @@ def _is_inline(node: HtmlElement) -> bool:
     return node.tag in _INLINE or (node.tag == "sup" and (node.text or "")[:1].isalpha())
 
 
-def _nodes(
-    root: HtmlElement, is_chrome: Callable[[HtmlElement], bool], *, spaced: bool = True
-) -> Iterator[tuple[str, HtmlElement]]:
-    """Each text with the element it stands in; a single space at borders of elements that aren't inline."""
+def _nodes(root: HtmlElement, is_chrome: Callable[[HtmlElement], bool], *, edge: str = " ") -> Iterator[tuple[str, HtmlElement]]:
+    """Each text with the element it stands in.
+
+    Args:
+        edge: what stands at the borders of elements that aren't inline; nothing for code, whose spaces are all in its text.
+    """
     walker = etree.iterwalk(root, events=("start", "end"))
     for event, node in walker:
         if not isinstance(node.tag, str):
             if event == "end" and node.tail and node is not root:
                 yield node.tail, node.getparent()
             continue
-        edge = spaced and not _is_inline(node)
+        is_edge = bool(edge) and not _is_inline(node) and node.tag != "br"
         if event == "start":
-            if edge:
-                yield " ", node
+            if is_edge:
+                yield edge, node
             if node.tag in _UNREAD or is_chrome(node):
                 walker.skip_subtree()
             elif node.tag == "br":
-                yield ("" if not spaced else " "), node
+                yield (" " if edge == " " else ""), node
             elif node.text:
                 yield node.text, node
         else:
-            if edge:
-                yield " ", node
+            if is_edge:
+                yield edge, node
             if node.tail and node is not root:
                 yield node.tail, node.getparent()

@@ -181,6 +181,9 @@ def test_code_with_an_element_for_each_line_and_a_gutter() -> None:
     assert code_of(fragment, is_chrome=lambda one: one.tag == "i") == ["int a;", "", "  b();"]
     module = tree("<pre>import x\n<div>class A:\n    pass</div>\nb = 1</pre>").find(".//pre")
     assert code_of(module, is_chrome=nothing) == ["import x", "class A:", "    pass", "b = 1"]
+    shown = tree("<pre><div>#[repr(C)]</div>pub struct A {<div>\n  b</div>\n}</pre>").find(".//pre")
+    assert code_of(shown, is_chrome=nothing)[0] == "#[repr(C)]pub struct A {"
+    assert code_of(shown, is_chrome=nothing, as_shown=True) == ["#[repr(C)]", "pub struct A {", "", "  b", "", "}"]
 
 
 def test_rows_are_those_of_tables_of_data() -> None:
