@@ -24,7 +24,7 @@ from ingest.extract.html.words import words_of
 MAX_OTHER_WORDS = (25, 100, 200)
 MAX_OTHER_LINKS = (10, 40, 80)
 MAX_FORM_WORDS = 80  # a form that holds more is one around the whole page, as ASP.NET makes
-MAX_SOFT_404_WORDS = 150
+MAX_SOFT_404_WORDS = 100  # documentation of the status, without code or table, says more
 MAX_BARE_404_WORDS = 30  # where the page is called "404" and nothing else, which may be a year
 
 _COUNTED_CHARS = 20_000
