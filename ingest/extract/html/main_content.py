@@ -21,7 +21,7 @@ from itertools import islice
 import trafilatura
 from lxml.html import HtmlElement
 
-from corpus.model import ContentSelectors
+from corpus.model import BY_SELECTOR, ContentSelectors
 from ingest.extract.html.chrome import chrome_reason, has_boilerplate_name
 from ingest.extract.html.elements import HEADINGS, LEFT_OUT, names_of, word_set
 from ingest.extract.html.selectors import compile_selectors
@@ -32,7 +32,6 @@ OUTSIDE = "outside the main content"
 LINKS = "links"
 TEASER = "teaser"
 FORM = "form"
-DROPPED = "dropped by selector"
 NOT_SELECTED = "not selected"
 
 _FEW_WORDS = 30  # less is no page: a named element or a landmark with so little was meant for something else
@@ -145,7 +144,7 @@ class _Isolation:
         for selector in compile_selectors(self._selectors.drop):
             for element in selector(self._body):
                 if element is not self._body:
-                    self._leave_out(element, DROPPED)
+                    self._leave_out(element, BY_SELECTOR)
         if not self._selectors.keep:
             return None
         chosen = {e for selector in compile_selectors(self._selectors.keep) for e in selector(self._body)}
