@@ -36,8 +36,9 @@ _NAVIGATION_NAMES = word_set(
     "theme-doc-toc-desktop theme-doc-breadcrumbs theme-doc-footer pagination-nav prev-next-area prev-next-bottom cookie-banner "
     "cookie-consent table-of-contents toc-wrapper sidebartoc wy-nav-side wy-breadcrumbs rst-footer-buttons bd-sidebar bd-toc "
     "toc-drawer toc-sticky page-nav page-edit topnav bottomnav subnav topNav bottomNav subNav nav-path navpath side-nav "
-    "nav-wide-wrapper nav-chapters"
+    "nav-wide-wrapper nav-chapters search-results"
 )
+_NAVIGATION_ENDS = ("navbar", "navbox")
 _NOTES = re.compile(
     r"admonition|callout|note|warning|tip|caution|aside|important|hint|info|example|sidebar|pullquote|footnote", re.IGNORECASE
 )
@@ -75,7 +76,7 @@ def chrome_reason(element: HtmlElement, *, in_content: bool) -> str | None:
     if reason is None and (role := _BY_ROLE.get(element.get("role", ""))):
         return None if in_content and role is SIDE_COLUMN else role
     names = names_of(element) | {element.get("id", "")}
-    return NAVIGATION if not _NAVIGATION_NAMES.isdisjoint(names) else None
+    return NAVIGATION if any(name in _NAVIGATION_NAMES or name.endswith(_NAVIGATION_ENDS) for name in names) else None
 
 
 def has_boilerplate_name(element: HtmlElement, *, surely: bool = False) -> bool:

@@ -289,13 +289,16 @@ class _Isolation:
         body_prose = self._words.prose(self._body)
         if 2 * self._words.prose(element) > body_prose and self._words.prose(element) > _FEW_WORDS:
             return True
-        for inner in element.iter("h1", *_LANDMARKS):
-            if inner.tag != "h1":
-                if self._words.prose(inner) >= _FEW_WORDS:
-                    return True
-            elif (text := self._words.text(inner).casefold()) and text in self._title and inner.find(".//a[@href]") is None:
-                return True
-        return False
+        if any(self._words.prose(inner) >= _FEW_WORDS for inner in element.iter(*_LANDMARKS)):
+            return True
+        return any(self._is_page_title(heading) for heading in element.iter("h1"))
+
+    def _is_page_title(self, heading: HtmlElement) -> bool:
+        """Whether a heading names the page, and not the site: it stands in the declared title, or is the only one."""
+        text = self._words.text(heading).casefold()
+        if not text or heading.find(".//a[@href]") is not None or any(above.tag == "a" for above in heading.iterancestors()):
+            return False
+        return text in self._title or len(list(islice(self._body.iter("h1"), 2))) == 1
 
     def _covering_element(self) -> HtmlElement:
         """The smallest element that holds what trafilatura kept; the body if it kept nothing."""
@@ -479,10 +482,10 @@ class _Isolation:
         for element in self._around(root):
             if element is root:
                 place = result.after
-            elif element in self._parts:
-                place.append(self._parts[element])
-            elif self._words.count(element):
+                continue
+            if element not in self._parts and self._words.count(element):
                 place.append(self._part(element, OUTSIDE))
+            place.extend(self._parts[placeholder] for placeholder in element.iter(LEFT_OUT) if placeholder in self._parts)
         result.inside = {placeholder: part for placeholder, part in self._parts.items() if placeholder in inside}
         return result
 

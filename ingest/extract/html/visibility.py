@@ -34,7 +34,7 @@ _NO_SIZE = re.compile(r"font-size\s*:\s*0(?:\.0+)?(?:px|pt|em|rem|%)?\s*(?:;|!|$
 _PERMALINK_SIGNS = frozenset("¶#§🔗∞⚓")
 _PERMALINK_NAMES = word_set(
     "headerlink header-anchor hash-link anchorjs-link heading-anchor headinglink anchor-link anchorlink viewcode-link "
-    "mw-editsection copybtn footnote-backref skip-link skiplink mw-jump-link"
+    "viewcode-back mw-editsection copybtn footnote-backref skip-link skiplink mw-jump-link"
 )
 _ALONE_IN = word_set("td th li dt a button h1 h2 h3 h4 h5 h6 summary label")  # a picture may stand for the whole text of these
 # Searched for by libxml2, as most elements are none of these.
