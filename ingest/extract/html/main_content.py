@@ -23,6 +23,7 @@ from lxml.html import HtmlElement
 
 from corpus.model import BY_SELECTOR, ContentSelectors
 from ingest.extract.html.chrome import chrome_reason, has_boilerplate_name
+from ingest.extract.html.code import is_code_block
 from ingest.extract.html.elements import HEADINGS, LEFT_OUT, names_of, word_set
 from ingest.extract.html.selectors import compile_selectors
 from ingest.extract.html.visibility import drop_unseen
@@ -43,7 +44,9 @@ _MENU_LINKS = 0.8
 _MENU_WORDS = 10
 _MENU_ITEMS = 3
 _TEASER_WORDS = 4
+_FEED_SHARE = 0.8
 _EDGE_LINKS = 0.1
+_PARAGRAPH_WORDS = 30
 _GROWTH_SHARE = 0.25
 _GROWTH_WORDS = 60
 _GROWTH_DENSITY = 0.5
@@ -320,7 +323,8 @@ class _Isolation:
                 break
             inside = words.paragraphs(grown)
             added, added_words = words.paragraphs(above) - inside, words.count(above) - words.count(grown)
-            if added >= max(_GROWTH_WORDS, _GROWTH_SHARE * inside) and added >= _GROWTH_DENSITY * added_words:
+            wanted = max(_GROWTH_WORDS, _GROWTH_SHARE * inside) if self._is_article else _PARAGRAPH_WORDS
+            if added >= wanted and added >= _GROWTH_DENSITY * added_words:
                 grown = above
             if _is_landmark(above):  # what is beside it, its author calls no content
                 break
@@ -342,6 +346,9 @@ class _Isolation:
         for element in reversed(list(content)):
             count = words.count(element)
             if not count or element.tag == LEFT_OUT:
+                continue
+            if is_code_block(element):
+                leads = True
                 continue
             if _is_heading(element, words):
                 if self._is_voted and not leads and words.kept(element) < _REJECTED_SHARE * count:
@@ -382,6 +389,8 @@ class _Isolation:
             return self._is_menu(element)
         if next(element.iter(*_STRUCTURES), None) is not None:
             return None
+        if self._is_article and self._is_feed(element):
+            return TEASER
         if has_boilerplate_name(element) if self._is_article else self._is_called_boilerplate(element):
             return TEASER
         if next(element.iter(*_QUOTED_OR_DEFINED), None) is not None:
@@ -404,6 +413,14 @@ class _Isolation:
         start, end = self._prose_range
         is_outside = end - start >= _GROWTH_WORDS and (last <= start or first >= end)
         return LINKS if is_outside and not self._is_led(element) else None
+
+    def _is_feed(self, element: HtmlElement) -> bool:
+        """Whether it is a list of other articles: each item begins with a link, to which the rest is an appetiser."""
+        items = [e for e in element.iter("li") if self._words.count(e)]
+        if len(items) < _MENU_ITEMS or sum(map(self._words.count, items)) < _FEED_SHARE * self._words.count(element):
+            return False
+        first = (next((e for e in item.iter("a", "p", "span", "h2", "h3", "h4") if self._words.count(e)), None) for item in items)
+        return all(e is not None and e.tag == "a" for e in first)
 
     def _may_be_menu(self, element: HtmlElement) -> bool:
         """A single link in a block of its own may be what a manual points to; in an article it is a teaser."""
