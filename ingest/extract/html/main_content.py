@@ -395,8 +395,10 @@ class _Isolation:
             return TEASER
         if next(element.iter(*_QUOTED_OR_DEFINED), None) is not None:
             return None
-        if links > _LINK_DENSE * count and self._may_be_menu(element) and not self._follows_heading(element):
-            return LINKS
+        if links > _LINK_DENSE * count and self._may_be_menu(element):
+            is_led = self._follows_heading(element) if self._is_article else self._is_led(element)
+            if not is_led:
+                return LINKS
         first, last = words.range_of(element)
         at_edge = last <= self._kept_range[0] or first >= self._kept_range[1]
         reads_on = words.paragraphs(element) and links <= _EDGE_LINKS * count
