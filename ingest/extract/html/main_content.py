@@ -5,17 +5,17 @@ The steps, each of which can be seen in what it leaves out (:class:`~corpus.mode
 1. What a reader never sees is removed (:mod:`.visibility`).
 2. Selectors that the site's owner gave decide alone, if they match.
 3. Chrome goes: navigation, page headers and footers, side columns. Never an element that holds the page itself.
-4. The element that holds the content is found: by the names that documentation generators give it, or by where trafilatura sees
-   an article, grown as long as there is much prose beside it.
-5. Inside it, parts go that look like navigation or teasers. That trafilatura did not mention a part is only one sign of it.
+4. The element that holds the content is found: by the names that documentation generators give it, by the page's own mark of
+   its main part, or by where trafilatura sees an article, grown as long as there is much prose beside it.
+5. Inside it, parts go that look like navigation or teasers (:mod:`.judging`). That trafilatura did not mention a part is only
+   one sign of it.
 6. If little of the page's prose is then kept, the largest landmark is taken whole, and in the end the body.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from itertools import islice
 
 import trafilatura
@@ -23,29 +23,20 @@ from lxml.html import HtmlElement
 
 from corpus.model import BY_SELECTOR, ContentSelectors
 from ingest.extract.html.chrome import chrome_reason, has_boilerplate_name
-from ingest.extract.html.code import is_code_block
-from ingest.extract.html.elements import HEADINGS, LEFT_OUT, names_of, word_set
+from ingest.extract.html.elements import LEFT_OUT, names_of, word_set
+from ingest.extract.html.judging import Judge, Judged, may_hold_page
+from ingest.extract.html.leaving import OUTSIDE, LeftOutParts, MainContent
 from ingest.extract.html.selectors import compile_selectors
 from ingest.extract.html.visibility import drop_unseen
 from ingest.extract.html.words import PageWords
 
-OUTSIDE = "outside the main content"
-LINKS = "links"
-TEASER = "teaser"
 FORM = "form"
 NOT_SELECTED = "not selected"
 
 _FEW_WORDS = 30  # less is no page: a named element or a landmark with so little was meant for something else
 _COVERING_SHARE = 0.9
 _DOCUMENT_SHARE = 0.5  # of the body's prose that an element named as the document must hold
-_REJECTED_SHARE = 0.5
 _LINK_DENSE = 0.5
-_MENU_LINKS = 0.8
-_MENU_WORDS = 10
-_MENU_ITEMS = 3
-_TEASER_WORDS = 4
-_FEED_SHARE = 0.8
-_EDGE_LINKS = 0.1
 _PARAGRAPH_WORDS = 30
 _GROWTH_SHARE = 0.25
 _GROWTH_WORDS = 60
@@ -55,46 +46,12 @@ _FORM_SHARE = 0.5
 # Elements that documentation generators put around the content and nothing else.
 _DOCUMENT_NAMES = word_set(
     "mw-parser-output markdown-body theme-doc-markdown md-content__inner docbook refentry chapter appendix sect1 preface "
-    "rst-content bd-article vp-doc sl-markdown-content mw-body doc-content tsd-page-content col-content"
-)
-_CONTAINERS = word_set(
-    "article body center div dl main ol section span table tbody td th tr ul form aside header footer font blockquote figure "
-    "details"
+    "rst-content bd-article vp-doc theme-default-content sl-markdown-content mw-body doc-content tsd-page-content col-content "
+    "td-content markdown-section wiki-content"
 )
 _LANDMARKS = ("main", "article")
-_TEXTUAL = word_set("p td th li dt dd figcaption caption pre h1 h2 h3 h4 h5 h6 span font a")  # judged as a whole, never in pieces
-_LINK_BLOCKS = word_set("ul ol menu dir div section table form center")
-_TEASER_TAGS = word_set("p div li")
-# What trafilatura may drop from the midst of content, whatever it is called, and what it may if it isn't called boilerplate.
-_STRUCTURES = ("pre", "table", "math", "details")
-_QUOTED_OR_DEFINED = ("dl", "blockquote")
-
-
 _ARTICLE_TYPE = re.compile(r"schema\.org/(?:\w*Article|BlogPosting)\b")
 _ARTICLE_DATA = re.compile(r'"@type"\s*:\s*\[?\s*"(?:\w*Article|BlogPosting)"')
-
-
-@dataclass(frozen=True, slots=True)
-class Part:
-    """Something visible that was left out."""
-
-    reason: str
-    words: int
-    link_words: int
-    text: str
-
-
-@dataclass(slots=True)
-class MainContent:
-    """``root`` holds the content; ``inside`` what was left out within it, by the placeholder that stands there; ``before`` and
-    ``after`` what was left out around it; ``words`` all that a reader sees of the page."""
-
-    root: HtmlElement
-    words: PageWords
-    inside: dict[HtmlElement, Part] = field(default_factory=dict)
-    before: list[Part] = field(default_factory=list)
-    after: list[Part] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
 
 
 def isolate_main_content(
@@ -126,19 +83,15 @@ class _Isolation:
         self._selectors = selectors
         self._title = title.casefold()
         self._is_article = is_article
-        self._shown_words = shown_words
         self._words = PageWords(body)
-        self._parts: dict[HtmlElement, Part] = {}  # by placeholder
+        self._left_out = LeftOutParts(body, self._words, shown_words=shown_words)
         self._notes: list[str] = []
-        self._is_voted = False
-        # Ranges of words in the content: from the first to the last of running text, and of what trafilatura kept.
-        self._prose_range = self._kept_range = (0, 0)
 
     def run(self) -> MainContent:
         root = self._selected()
         if root is None:
             root = self._found()
-        return self._result(root)
+        return self._left_out.content(root, notes=self._notes)
 
     # Selectors
 
@@ -147,7 +100,7 @@ class _Isolation:
         for selector in compile_selectors(self._selectors.drop):
             for element in selector(self._body):
                 if element is not self._body:
-                    self._leave_out(element, BY_SELECTOR)
+                    self._left_out.add(element, BY_SELECTOR)
         if not self._selectors.keep:
             return None
         chosen = {e for selector in compile_selectors(self._selectors.keep) for e in selector(self._body)}
@@ -159,7 +112,7 @@ class _Isolation:
         if len(outer) == 1:
             return outer[0]
         root = self._common_ancestor(outer)
-        self._leave_out_all_but(root, outer, NOT_SELECTED)
+        self._left_out.add_all_but(root, outer, NOT_SELECTED)
         return root
 
     # The rules
@@ -174,16 +127,15 @@ class _Isolation:
         self._words.discount(e for e in self._body.iter() if has_boilerplate_name(e) and not self._holds_most(e))
         landmark = None if self._is_article else self._landmark()
         if landmark is not None:
-            self._leave_out_all(self._judged(landmark, self._reason_in_document))
+            self._leave_out_all(Judge(self._words, landmark, is_voted=False, is_article=False).rejected())
             return self._with_title(landmark)
         return self._voted()
 
     def _voted(self) -> HtmlElement:
         """The content where trafilatura sees it."""
-        self._is_voted = True
         self._words.vote(trafilatura.extract(self._body.getroottree().getroot(), include_comments=False, fast=True) or "")
         root = self._grown(self._covering_element())
-        judged = self._judged(root, self._reason_by_vote)
+        judged = Judge(self._words, root, is_voted=True, is_article=self._is_article).rejected()
         if self._keeps_enough(root, judged):
             self._leave_out_all(judged)
             return root if self._is_article else self._with_title(root)
@@ -221,7 +173,7 @@ class _Isolation:
             first, last = self._words.range_of(child)
             is_between = first >= begin and last <= start
             if not is_between or self._words.in_links(child) > _LINK_DENSE * self._words.count(child):
-                self._leave_out(child, OUTSIDE)
+                self._left_out.add(child, OUTSIDE)
         return both
 
     def _is_title(self, element: HtmlElement) -> bool:
@@ -252,9 +204,9 @@ class _Isolation:
         visit(holder)
         return found
 
-    def _leave_out_all(self, judged: Iterable[tuple[HtmlElement, str]]) -> None:
+    def _leave_out_all(self, judged: Judged) -> None:
         for element, reason in judged:
-            self._leave_out(element, reason)
+            self._left_out.add(element, reason)
 
     def _named_documents(self) -> list[HtmlElement]:
         """The outermost elements that are named as a document, whatever else is on the page."""
@@ -285,7 +237,7 @@ class _Isolation:
             if reason is None or self._holds_page(child):
                 self._leave_out_chrome(child, documents, in_content or child in documents or _is_landmark(child))
             elif self._words.count(child):
-                self._leave_out(child, reason)
+                self._left_out.add(child, reason)
 
     def _holds_page(self, element: HtmlElement) -> bool:
         """Whether an element that is called chrome holds the page: its content, its title, or most of its prose."""
@@ -308,7 +260,7 @@ class _Isolation:
         element, total = self._body, self._words.kept(self._body)
         while total:
             inner = max(element, key=self._words.kept, default=None)
-            if inner is None or self._words.kept(inner) < _COVERING_SHARE * total or not _may_hold_page(inner):
+            if inner is None or self._words.kept(inner) < _COVERING_SHARE * total or not may_hold_page(inner):
                 break
             element = inner
         return element
@@ -330,125 +282,7 @@ class _Isolation:
                 break
         return grown
 
-    def _judged(self, root: HtmlElement, reason_of: Callable[[HtmlElement], str | None]) -> list[tuple[HtmlElement, str]]:
-        """The parts of the content that are to go, with why."""
-        self._prose_range = self._words.paragraph_range(root)
-        self._kept_range = self._words.kept_range(root)
-        found: list[tuple[HtmlElement, str]] = []
-        self._judge(root, reason_of, found)
-        return found
-
-    def _judge(
-        self, content: HtmlElement, reason_of: Callable[[HtmlElement], str | None], found: list[tuple[HtmlElement, str]]
-    ) -> None:
-        words = self._words
-        leads = False  # whether the element before, in reverse order, is content that a heading may lead
-        for element in reversed(list(content)):
-            count = words.count(element)
-            if not count or element.tag == LEFT_OUT:
-                continue
-            if is_code_block(element):
-                leads = True
-                continue
-            if _is_heading(element, words):
-                if self._is_voted and not leads and words.kept(element) < _REJECTED_SHARE * count:
-                    found.append((element, OUTSIDE))
-                else:
-                    leads = True  # a heading of higher rank leads to it
-                continue
-            weigh = words.kept if self._is_voted else words.prose
-            holds_most = 2 * weigh(element) > weigh(content)
-            reason = None if holds_most else reason_of(element)
-            if reason is not None:
-                found.append((element, reason))
-                leads = False
-                continue
-            leads = True
-            if _may_hold_page(element) and element.tag not in _TEXTUAL:
-                self._judge(element, reason_of, found)
-
-    def _reason_in_document(self, element: HtmlElement) -> str | None:
-        """Why a part of a page's main part is no content: it is called so, or a menu before or after the text."""
-        return TEASER if self._is_called_boilerplate(element) else self._is_menu(element)
-
-    def _is_called_boilerplate(self, element: HtmlElement) -> bool:
-        """Whether its name says surely that it is no content, or its name and its links do."""
-        if element.tag == "section" and not element.get("class"):
-            return False  # its id comes from its heading, which may well be "Comments"
-        if has_boilerplate_name(element, surely=True):
-            return True
-        return has_boilerplate_name(element) and self._words.in_links(element) > _LINK_DENSE * self._words.count(element)
-
-    def _reason_by_vote(self, element: HtmlElement) -> str | None:
-        """Why a part is no content, where trafilatura's silence is one sign of it."""
-        words = self._words
-        count, links = words.count(element), words.in_links(element)
-        if words.kept(element) >= _REJECTED_SHARE * count:
-            if self._is_article and element.tag in _TEASER_TAGS and count >= _TEASER_WORDS and links > _MENU_LINKS * count:
-                return TEASER
-            return self._is_menu(element)
-        if next(element.iter(*_STRUCTURES), None) is not None:
-            return None
-        if self._is_article and self._is_feed(element):
-            return TEASER
-        if has_boilerplate_name(element) if self._is_article else self._is_called_boilerplate(element):
-            return TEASER
-        if next(element.iter(*_QUOTED_OR_DEFINED), None) is not None:
-            return None
-        if links > _LINK_DENSE * count and self._may_be_menu(element):
-            is_led = self._follows_heading(element) if self._is_article else self._is_led(element)
-            if not is_led:
-                return LINKS
-        first, last = words.range_of(element)
-        at_edge = last <= self._kept_range[0] or first >= self._kept_range[1]
-        reads_on = words.paragraphs(element) and links <= _EDGE_LINKS * count
-        if self._is_article and at_edge and not reads_on and not self._follows_heading(element):
-            return OUTSIDE
-        return None
-
-    def _is_menu(self, element: HtmlElement) -> str | None:
-        """Whether a part is a list of links before or after all of the page's running text, with nothing that leads to it."""
-        words = self._words
-        count, (first, last) = words.count(element), words.range_of(element)
-        if element.tag not in _LINK_BLOCKS or count < _MENU_WORDS or words.in_links(element) <= _MENU_LINKS * count:
-            return None
-        start, end = self._prose_range
-        is_outside = end - start >= _GROWTH_WORDS and (last <= start or first >= end)
-        return LINKS if is_outside and not self._is_led(element) else None
-
-    def _is_feed(self, element: HtmlElement) -> bool:
-        """Whether it is a list of other articles: each item begins with a link, to which the rest is an appetiser."""
-        items = [e for e in element.iter("li") if self._words.count(e)]
-        if len(items) < _MENU_ITEMS or sum(map(self._words.count, items)) < _FEED_SHARE * self._words.count(element):
-            return False
-        first = (next((e for e in item.iter("a", "p", "span", "h2", "h3", "h4") if self._words.count(e)), None) for item in items)
-        return all(e is not None and e.tag == "a" for e in first)
-
-    def _may_be_menu(self, element: HtmlElement) -> bool:
-        """A single link in a block of its own may be what a manual points to; in an article it is a teaser."""
-        if element.tag not in _LINK_BLOCKS:
-            return False
-        return self._is_article or len(list(islice(element.iter("a"), _MENU_ITEMS))) == _MENU_ITEMS
-
-    def _is_led(self, element: HtmlElement) -> bool:
-        """Whether a heading, or a line that ends in a colon, says what the element is."""
-        before = self._before(element)
-        return before is not None and (_is_heading(before, self._words) or self._words.text(before).endswith(":"))
-
-    def _before(self, element: HtmlElement) -> HtmlElement | None:
-        before = element.getprevious()
-        while before is not None and not self._words.count(before):
-            before = before.getprevious()
-        return before
-
-    def _follows_heading(self, element: HtmlElement) -> bool:
-        """Whether it is the first thing under a heading that trafilatura kept: a heading never stays without what it leads."""
-        before = self._before(element)
-        return (
-            before is not None and _is_heading(before, self._words) and 2 * self._words.kept(before) >= self._words.count(before)
-        )
-
-    def _keeps_enough(self, root: HtmlElement, judged: Iterable[tuple[HtmlElement, str]]) -> bool:
+    def _keeps_enough(self, root: HtmlElement, judged: Judged) -> bool:
         kept = self._words.paragraphs(root) - sum(self._words.paragraphs(element) for element, _ in judged)
         return kept >= _ENOUGH_SHARE * (self._words.paragraphs(self._body) - self._in_other_articles(root))
 
@@ -466,60 +300,8 @@ class _Isolation:
         largest = max(mains, key=self._words.paragraphs, default=self._body)
         enough = self._words.paragraphs(largest) >= _ENOUGH_SHARE * self._words.paragraphs(self._body)
         root = largest if enough else self._body
-        self._is_voted = False
-        self._leave_out_all(self._judged(root, self._reason_in_document))
+        self._leave_out_all(Judge(self._words, root, is_voted=False, is_article=False).rejected())
         return root
-
-    # What is left out
-
-    def _leave_out(self, element: HtmlElement, reason: str) -> None:
-        part = self._part(element, reason)
-        parent = element.getparent()
-        if parent is None:
-            return
-        placeholder = element.makeelement(LEFT_OUT)
-        placeholder.tail, element.tail = element.tail, None
-        parent.replace(element, placeholder)
-        self._words.remove(element, under=parent)
-        self._parts[placeholder] = part
-
-    def _part(self, element: HtmlElement, reason: str) -> Part:
-        words = self._words
-        return Part(reason, words.count(element), words.in_links(element), words.text(element, max_words=self._shown_words))
-
-    def _leave_out_all_but(self, root: HtmlElement, kept: Sequence[HtmlElement], reason: str) -> None:
-        holders = {above for e in kept for above in e.iterancestors()}
-        for holder in [e for e in root.iter() if e in holders]:
-            for child in list(holder):
-                if child not in holders and child not in kept and self._words.count(child):
-                    self._leave_out(child, reason)
-
-    def _result(self, root: HtmlElement) -> MainContent:
-        result = MainContent(root, self._words, notes=self._notes)
-        inside = set(root.iter(LEFT_OUT))
-        place = result.before
-        for element in self._around(root):
-            if element is root:
-                place = result.after
-                continue
-            if element not in self._parts and self._words.count(element):
-                place.append(self._part(element, OUTSIDE))
-            place.extend(self._parts[placeholder] for placeholder in element.iter(LEFT_OUT) if placeholder in self._parts)
-        result.inside = {placeholder: part for placeholder, part in self._parts.items() if placeholder in inside}
-        return result
-
-    def _around(self, root: HtmlElement) -> Iterator[HtmlElement]:
-        """What stands beside the root, level by level, in document order, with the root in its place."""
-        path = {root, *root.iterancestors()}
-
-        def visit(element: HtmlElement) -> Iterator[HtmlElement]:
-            if element is root or element not in path:
-                yield element
-                return
-            for child in element:
-                yield from visit(child)
-
-        return visit(self._body)
 
 
 def _is_article(body: HtmlElement) -> bool:
@@ -536,15 +318,5 @@ def _is_article(body: HtmlElement) -> bool:
     return any(_ARTICLE_DATA.search(text) for text in scripts)
 
 
-def _may_hold_page(element: HtmlElement) -> bool:
-    return element.tag in _CONTAINERS or "-" in element.tag  # custom elements
-
-
 def _is_landmark(element: HtmlElement) -> bool:
     return element.tag in _LANDMARKS or element.get("role") == "main"
-
-
-def _is_heading(element: HtmlElement, words: PageWords) -> bool:
-    """A heading, or a wrapper that holds little else."""
-    heading = next(element.iter(*HEADINGS), None)
-    return heading is not None and 2 * words.count(heading) > words.count(element)

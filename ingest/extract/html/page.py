@@ -14,7 +14,8 @@ from ingest.extract.dates import dates_of
 from ingest.extract.extracted import NO_SELECTORS, ExtractedPage, new_builder, text_notes
 from ingest.extract.html import head as page_head
 from ingest.extract.html.blocks import MAX_STRUCTURE_DEPTH, BlockWriter
-from ingest.extract.html.main_content import MainContent, isolate_main_content, whole_document
+from ingest.extract.html.leaving import MainContent
+from ingest.extract.html.main_content import isolate_main_content, whole_document
 from ingest.extract.html.refusals import refusal_of, sign_in_form_of
 from ingest.extract.html.tree import Document, parse_tree
 from ingest.extract.html.words import words_of
