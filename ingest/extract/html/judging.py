@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from itertools import islice
 
 from lxml.html import HtmlElement
@@ -35,6 +36,9 @@ _TEASER_TAGS = word_set("p div li")
 # What trafilatura may drop from the midst of content, whatever it is called, and what it may if it isn't called boilerplate.
 _STRUCTURES = ("pre", "table", "math", "details")
 _QUOTED_OR_DEFINED = ("dl", "blockquote")
+
+_GENERATED_CLASS = re.compile(r"(?:section|level\d|sect\d|unnumbered|\s)*", re.IGNORECASE)  # Sphinx, Pandoc, Quarto, Hugo
+_NOT_IN_IDS = re.compile(r"[\W_]+")
 
 Judged = list[tuple[HtmlElement, str]]  # parts that are to go, with the reason
 
@@ -98,11 +102,19 @@ class Judge:
 
     def _is_called_boilerplate(self, element: HtmlElement) -> bool:
         """Whether its name says surely that it is no content, or its name and its links do."""
-        if element.tag == "section" and not element.get("class"):
-            return False  # its id comes from its heading, which may well be "Comments"
+        if self._is_named_by_heading(element):
+            return False
         if has_boilerplate_name(element, surely=True):
             return True
         return has_boilerplate_name(element) and self._words.in_links(element) > _LINK_DENSE * self._words.count(element)
+
+    def _is_named_by_heading(self, element: HtmlElement) -> bool:
+        """Whether an element's id was made of its heading, as generators do: a manual may have a section on comments."""
+        name = element.get("id", "").lower()
+        if not name or not _GENERATED_CLASS.fullmatch(element.get("class", "")):
+            return False
+        heading = next(element.iter(*HEADINGS), None)
+        return heading is not None and _NOT_IN_IDS.sub("", name) in _NOT_IN_IDS.sub("", self._words.text(heading).lower())
 
     def _reason_by_vote(self, element: HtmlElement) -> str | None:
         """Why a part is no content, where trafilatura's silence is one sign of it."""

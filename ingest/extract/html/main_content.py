@@ -22,7 +22,7 @@ import trafilatura
 from lxml.html import HtmlElement
 
 from corpus.model import BY_SELECTOR, ContentSelectors
-from ingest.extract.html.chrome import chrome_reason, has_boilerplate_name
+from ingest.extract.html.chrome import SIDE_COLUMN, chrome_reason, has_boilerplate_name
 from ingest.extract.html.elements import LEFT_OUT, names_of, word_set
 from ingest.extract.html.judging import Judge, Judged, may_hold_page
 from ingest.extract.html.leaving import OUTSIDE, LeftOutParts, MainContent
@@ -43,6 +43,11 @@ _GROWTH_WORDS = 60
 _GROWTH_DENSITY = 0.5
 _ENOUGH_SHARE = 0.25
 _FORM_SHARE = 0.5
+_HOLDING_SHARE = 0.5
+_ASIDE_SHARE = 0.25
+_ASIDE_LINKS = 0.1
+_TEXT_LINKS = 0.3
+_CONTROLS = ("input", "select", "textarea", "button")
 # Elements that documentation generators put around the content and nothing else.
 _DOCUMENT_NAMES = word_set(
     "mw-parser-output markdown-body theme-doc-markdown md-content__inner docbook refentry chapter appendix sect1 preface "
@@ -65,8 +70,9 @@ def isolate_main_content(
         shown_words: how many words of each part are given as its text; None: all.
     """
     is_article = _is_article(body)
+    forms = frozenset(form for form in body.iter("form") if next(form.iter(*_CONTROLS), None) is not None)
     drop_unseen(body)
-    return _Isolation(body, selectors, title, is_article, shown_words).run()
+    return _Isolation(body, selectors, title, is_article, forms, shown_words).run()
 
 
 def whole_document(body: HtmlElement) -> MainContent:
@@ -77,12 +83,19 @@ def whole_document(body: HtmlElement) -> MainContent:
 
 class _Isolation:
     def __init__(
-        self, body: HtmlElement, selectors: ContentSelectors, title: str, is_article: bool, shown_words: int | None
+        self,
+        body: HtmlElement,
+        selectors: ContentSelectors,
+        title: str,
+        is_article: bool,
+        forms: frozenset[HtmlElement],
+        shown_words: int | None,
     ) -> None:
         self._body = body
         self._selectors = selectors
         self._title = title.casefold()
         self._is_article = is_article
+        self._forms = forms
         self._words = PageWords(body)
         self._left_out = LeftOutParts(body, self._words, shown_words=shown_words)
         self._notes: list[str] = []
@@ -142,14 +155,25 @@ class _Isolation:
         return self._fallback()
 
     def _landmark(self) -> HtmlElement | None:
-        """The one element that the page marks as its main part, if it holds much of the running text."""
+        """The element that the page marks as its main part, if it holds much of the running text. On a page of several
+        articles (a thread, a list of changes) that is what holds them all."""
         found = [e for e in self._body.iter() if e.tag == "main" or e.get("role") == "main"]
         if not found:
-            found = list(self._body.iter("article"))
+            outer = self._outer_articles()
+            found = outer if len(outer) == 1 else [e for e in outer if self._reads_as_text(e)]
+            if len(found) > 1:
+                found = [self._common_ancestor(found)]
         if len(found) != 1:
             return None
         share = self._words.paragraphs(found[0]), self._words.paragraphs(self._body)
         return found[0] if share[0] >= _ENOUGH_SHARE * share[1] and self._words.count(found[0]) else None
+
+    def _outer_articles(self) -> list[HtmlElement]:
+        return [e for e in self._body.iter("article") if not any(above.tag == "article" for above in e.iterancestors())]
+
+    def _reads_as_text(self, element: HtmlElement) -> bool:
+        words = self._words
+        return words.paragraphs(element) >= _FEW_WORDS and words.in_links(element) <= _TEXT_LINKS * words.count(element)
 
     def _holds_most(self, element: HtmlElement) -> bool:
         return 2 * self._words.prose(element) > self._words.prose(self._body)
@@ -232,17 +256,27 @@ class _Isolation:
     def _leave_out_chrome(self, element: HtmlElement, documents: frozenset[HtmlElement], in_content: bool = False) -> None:
         for child in list(element):
             reason = chrome_reason(child, in_content=in_content)
-            if reason is None and child.tag == "form":  # some frameworks wrap the whole page in one form
+            if child in self._forms:  # some frameworks wrap the whole page in one
                 reason = FORM if self._words.count(child) < _FORM_SHARE * self._words.count(self._body) else None
-            if reason is None or self._holds_page(child):
+            if reason is None or self._holds_page(child, reason):
                 self._leave_out_chrome(child, documents, in_content or child in documents or _is_landmark(child))
             elif self._words.count(child):
                 self._left_out.add(child, reason)
 
-    def _holds_page(self, element: HtmlElement) -> bool:
-        """Whether an element that is called chrome holds the page: its content, its title, or most of its prose."""
-        body_prose = self._words.prose(self._body)
-        if 2 * self._words.prose(element) > body_prose and self._words.prose(element) > _FEW_WORDS:
+    def _holds_page(self, element: HtmlElement, reason: str) -> bool:
+        """Whether an element that is called chrome holds the page: its content, its title, or most of its prose.
+
+        An aside of running text without links that is a good part of the page is one that was never closed, or no aside.
+        """
+        words = self._words
+        if words.prose(element) > max(_FEW_WORDS, _HOLDING_SHARE * words.prose(self._body)):
+            return True
+        is_plain = words.in_links(element) <= _ASIDE_LINKS * words.count(element)
+        if (
+            reason is SIDE_COLUMN
+            and is_plain
+            and words.paragraphs(element) > max(_GROWTH_WORDS, _ASIDE_SHARE * words.paragraphs(self._body))
+        ):
             return True
         if any(self._words.prose(inner) >= _FEW_WORDS for inner in element.iter(*_LANDMARKS)):
             return True
@@ -291,8 +325,7 @@ class _Isolation:
         path = {root, *root.iterancestors()}
         if not any(e.tag == "article" for e in path):
             return 0
-        outer = (e for e in self._body.iter("article") if not any(above.tag == "article" for above in e.iterancestors()))
-        return sum(self._words.paragraphs(e) for e in outer if e not in path)
+        return sum(self._words.paragraphs(e) for e in self._outer_articles() if e not in path)
 
     def _fallback(self) -> HtmlElement:
         """The page's ``main``, or else its body, less what looks like links or teasers."""

@@ -73,6 +73,7 @@ class PageWords:
         self._in_links = self._marked(links)
         self._links = self._totals(self._in_links)
         self._prose_marks = self._prose_lines([*borders, length])
+        self._paragraphs = self._totals(self._prose_marks)
         self._kept = [0] * (len(self.words) + 1)
         self._text = text
         self._ranges_gone: list[tuple[int, int]] = []
