@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from itertools import islice
 
@@ -58,38 +59,97 @@ def is_folded(element: HtmlElement, opened: frozenset[str]) -> bool:
 
 
 def label_panels(body: HtmlElement) -> None:
-    """Write each tab's label over its panel: the tabs stand elsewhere, in a row, which says nothing once the panels are text."""
-    for tablist in found(_TABLISTS, body):
-        tabs = [e for e in tablist.iter() if e.get("role") == "tab"] or list(tablist.iter("label", "button", "a"))
-        panels = _panels_of(tablist, tabs)
-        if not tabs or len(panels) != len(tabs):
+    """Write each tab's label over its panel: the tabs stand elsewhere, in a row, which says nothing once the panels are text.
+
+    A ``tablist`` around its own panels, as Bootstrap's accordions have it, is no such row: it is the content, and stays.
+    """
+    tablists = found(_TABLISTS, body)
+    if not tablists:
+        return
+    tabs_of_page = _Tabs(body)
+    for tablist in tablists:
+        if tabs_of_page.is_in_last(tablist):
             continue
-        for tab, panel in zip(tabs, panels, strict=True):
-            label = " ".join("".join(tab.itertext()).split())
-            if label and not " ".join("".join(panel.itertext()).split()).startswith(label):
-                paragraph = panel.makeelement("p")
-                paragraph.text = label
-                paragraph.tail, panel.text = panel.text, None
-                panel.insert(0, paragraph)
-        if tablist.getparent() is not None:
-            tablist.drop_tree()
+        tabs = [e for e in tablist.iter() if e.get("role") == "tab"] or list(tablist.iter("label", "button", "a"))
+        panels = tabs_of_page.panels_of(tablist, tabs)
+        if tabs_of_page.holds_panel(tablist, panels):
+            tablist.attrib.pop("role", None)
+        elif tabs and len(panels) == len(tabs):
+            for tab, panel in zip(tabs, panels, strict=True):
+                _label(panel, " ".join("".join(tab.itertext()).split()))
+            if tablist.getparent() is not None:
+                tablist.drop_tree()
 
 
-def _panels_of(tablist: HtmlElement, tabs: Sequence[HtmlElement]) -> list[HtmlElement]:
-    """The panels in the order of their tabs: those that the tabs name, else those that follow."""
-    parent = tablist.getparent()
-    if parent is None:
-        return []
-    root = tablist.getroottree()
-    ids = [tab.get("aria-controls") or tab.get("href", "#")[1:] or "" for tab in tabs]
-    if all(ids):
-        by_id = {e.get("id"): e for e in root.getroot().iter() if e.get("id") in set(ids)}
-        if len(by_id) == len(set(ids)) == len(ids):
-            return [by_id[name] for name in ids]
-    for near in (parent, parent.getparent()):
-        if near is None:
+def _label(panel: HtmlElement, label: str) -> None:
+    if not label or _begins_with(panel, label):
+        return
+    paragraph = panel.makeelement("p")
+    paragraph.text = label
+    paragraph.tail, panel.text = panel.text, None
+    panel.insert(0, paragraph)
+
+
+def _begins_with(element: HtmlElement, text: str) -> bool:
+    """Whether an element's text begins with another, white space aside; reads no more of it than that takes."""
+    wanted = "".join(text.split())
+    read = ""
+    for piece in element.itertext():
+        read += "".join(piece.split())
+        if len(read) >= len(wanted):
             break
-        panels = [e for e in near.iterdescendants() if e.get("role") == "tabpanel" or not names_of(e).isdisjoint(_PANELS)]
-        if panels:
+    return read.startswith(wanted)
+
+
+class _Tabs:
+    """The panels and ids of a body, found in one walk: a page may have thousands of rows of tabs."""
+
+    def __init__(self, body: HtmlElement) -> None:
+        self._panels: list[HtmlElement] = []
+        self._panel_places: list[int] = []
+        self._by_id: dict[str, HtmlElement] = {}
+        self._ranges: dict[HtmlElement, tuple[int, int]] = {}  # of places in document order, an element's own among them
+        self._last_end = 0
+        begun: list[int] = []
+        place = 0
+        for event, element in etree.iterwalk(body, events=("start", "end")):
+            if event == "end":
+                self._ranges[element] = begun.pop(), place
+                continue
+            begun.append(place)
+            if element.get("role") == "tabpanel" or not names_of(element).isdisjoint(_PANELS):
+                self._panels.append(element)
+                self._panel_places.append(place)
+            if name := element.get("id"):
+                self._by_id.setdefault(name, element)
+            place += 1
+
+    def is_in_last(self, tablist: HtmlElement) -> bool:
+        """Whether a row of tabs stands within the last one that was asked for, which has all tabs in it."""
+        start, end = self._ranges[tablist]
+        if start < self._last_end:
+            return True
+        self._last_end = end
+        return False
+
+    def panels_of(self, tablist: HtmlElement, tabs: Sequence[HtmlElement]) -> list[HtmlElement]:
+        """The panels in the order of their tabs: those that the tabs name, else the ones near; none if more or fewer."""
+        named = [self._by_id.get(tab.get("aria-controls") or tab.get("href", "#")[1:]) for tab in tabs]
+        panels = list(dict.fromkeys(panel for panel in named if panel is not None))
+        if len(panels) == len(tabs):
             return panels
-    return []
+        for near in islice(tablist.iterancestors(), 2):
+            first, last = self._panels_in(near)
+            if first < last:
+                return self._panels[first:last] if last - first == len(tabs) else []
+        return []
+
+    def holds_panel(self, tablist: HtmlElement, panels: Sequence[HtmlElement]) -> bool:
+        """Whether one of these, or any other panel, stands in a ``tablist``."""
+        start, end = self._ranges[tablist]
+        first, last = self._panels_in(tablist)
+        return first < last or any(start < self._ranges[panel][0] < end for panel in panels)
+
+    def _panels_in(self, element: HtmlElement) -> tuple[int, int]:
+        start, end = self._ranges.get(element, (0, len(self._ranges)))  # of what is around the body
+        return bisect_right(self._panel_places, start), bisect_left(self._panel_places, end)
