@@ -36,8 +36,16 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 
-def _comma_separated(value: object) -> object:
-    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+_JSON_LIST = re.compile(r'\s*\[\s*["\]]')  # not [::1], which is an address
+
+
+def _listed(value: object) -> object:
+    """The items of a list from the environment: with commas between them, or as JSON."""
+    if not isinstance(value, str):
+        return value
+    if _JSON_LIST.match(value):
+        return _from_json(value)
+    return [part.strip() for part in value.split(",") if part.strip()]
 
 
 def _from_json(value: object) -> object:
@@ -55,7 +63,7 @@ def _said(check: Callable[[T], R], value: T) -> R:
         raise ValueError(exc.message) from exc
 
 
-StringList = Annotated[list[str], BeforeValidator(_comma_separated)]
+StringList = Annotated[list[str], BeforeValidator(_listed)]
 
 
 SECRETS_DIR = "FOOTNOTE_SECRETS_DIR"

@@ -22,9 +22,9 @@ A setting `section.name` is given in `footnote.toml` as
 name = value
 ```
 
-or in the environment as `FOOTNOTE_SECTION__NAME=value`, which is stronger. `FOOTNOTE_CONFIG` names another file. Lists are
-written with commas in the environment, and tables (`ingest.selectors`) as JSON. Unknown names and values out of bounds are
-refused at start-up.
+or in the environment as `FOOTNOTE_SECTION__NAME=value`, which is stronger. `FOOTNOTE_CONFIG` names another file. In the
+environment, lists are written with commas or as JSON, and tables (`ingest.selectors`) as JSON. Unknown names and values out of
+bounds are refused at start-up.
 
 Secrets need stand in neither: `FOOTNOTE_SECRETS_DIR` names a folder of files that are each called like the variable they replace
 (`FOOTNOTE_DATABASE__URL`), which is how Docker and Kubernetes hand them over. The environment is stronger than they, they are

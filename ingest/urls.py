@@ -81,11 +81,12 @@ def check_address(ip: str, *, host: str, port: int, settings: IngestSettings) ->
     purpose = special_purpose(ip)
     if purpose is None:
         return
+    where = host if host == ip else f"{host} ({ip})"
     if is_cloud_metadata(ip):
-        raise ForbiddenAddress(f"{host} is {ip} ({purpose}), which is never fetched.", host=host, ip=ip)
+        raise ForbiddenAddress(f"{where} is never fetched ({purpose}).", host=host, ip=ip)
     if not is_private_allowed(host, port, settings):
         raise ForbiddenAddress(
-            f"{host} is {ip} ({purpose}), which is not on the public internet. "
+            f"{where} is not on the public internet ({purpose}). "
             f"If it is a host of yours, add {host!r} to ingest.allow_private_hosts.",
             host=host,
             ip=ip,

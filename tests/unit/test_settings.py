@@ -36,6 +36,26 @@ def test_the_environment_names_section_and_key(monkeypatch: pytest.MonkeyPatch, 
     assert settings.data_dir == tmp_path / "d"
 
 
+@pytest.mark.parametrize(
+    ("value", "hosts"),
+    [
+        ('["intranet.example", "10.0.0.7:8080"]', ["intranet.example", "10.0.0.7:8080"]),
+        ('  [ "intranet.example" ]\n', ["intranet.example"]),
+        ("[]", []),
+        ("[::1]:8080,[fd00::7]", ["[::1]:8080", "[fd00::7]"]),  # addresses, no JSON
+    ],
+)
+def test_a_list_in_the_environment_may_be_json(monkeypatch: pytest.MonkeyPatch, value: str, hosts: list[str]) -> None:
+    monkeypatch.setenv("FOOTNOTE_INGEST__ALLOW_PRIVATE_HOSTS", value)
+    assert load_settings().ingest.allow_private_hosts == hosts
+
+
+def test_a_list_that_begins_as_json_and_is_none_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FOOTNOTE_INGEST__ALLOW_PRIVATE_HOSTS", '["intranet.example", ')
+    with pytest.raises(StartupError, match=r"allow_private_hosts.*no JSON"):
+        load_settings()
+
+
 def test_the_file_in_the_working_directory_is_read() -> None:
     toml('log_level = "debug"\n[search]\ndense_weight = 0.25\n[ingest]\nallow_private_hosts = ["intranet.example"]\n')
     settings = load_settings()
