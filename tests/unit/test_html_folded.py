@@ -39,7 +39,8 @@ def test_each_panel_has_the_label_of_its_tab(markup: str) -> None:
     "markup",
     [
         "<div role=tablist><div role=tab><h4><a data-toggle=collapse href='#a'>Why?</a></h4></div>"
-        "<div id=a class=collapse role=tabpanel>Because.</div><div role=tab><h4><a data-toggle=collapse href='#b'>How?</a></h4></div>"
+        "<div id=a class=collapse role=tabpanel>Because.</div>"
+        "<div role=tab><h4><a data-toggle=collapse href='#b'>How?</a></h4></div>"
         "<div id=b class=collapse role=tabpanel>So.</div></div>",
         "<div role=tablist><h4 role=tab aria-controls=a>Why?</h4><div id=a>Because.</div>"
         "<h4 role=tab aria-controls=b>How?</h4><div id=b hidden>So.</div></div>",

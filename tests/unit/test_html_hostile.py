@@ -9,6 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from corpus.model import ContentSelectors
+from ingest.extract.document import extract
+from tests.unit.test_extract import FILLER, read
 from tests.unit.written import written
 
 MANY, DEEP = 20_000, 3_000
@@ -43,6 +46,38 @@ COSTLY = {
     "lines of code": "<pre>" + "<span class=line>a</span>" * MANY + "</pre>",
     "labels of code": "<div>" + "<span class=lang>a</span>" * MANY + "<pre>x</pre></div>",
 }
+
+
+WIDE, NEST = 12_000, 390
+COSTLY_PAGES = {
+    "unseen text that may stand for a picture": "<table><tr><td>" + "<b class=sr-only>a</b>" * WIDE,
+    "text between unseen elements": "<p>" + "<i hidden></i>a " * 4 * WIDE,
+    "unseen elements after each other": "<i hidden></i>" * 4 * WIDE,
+    "permalinks around the page": "<div class=headerlink>" * NEST + "<b>a</b> " * WIDE,
+    "headings within headings": "<h1><div>" * (NEST // 2) + "<b>a</b> " * WIDE,
+    "headings and a long title": "<title>" + "a bc " * 10 * WIDE + "</title>" + "<h1>a b c</h1>" * WIDE,
+    "headings in headers in headers": "<header>" * NEST + "<h1>a</h1>" * WIDE,
+    "documents by name, deep down": "<div>" * NEST + "<div class=sect1>a</div>" * WIDE,
+    "shadow roots of one host": "<div>" + "<template shadowrootmode=open><slot></slot></template>a" * WIDE,
+    "shadow roots within each other": "<div><template shadowrootmode=open>" * (NEST // 2) + "<slot>a</slot>" * WIDE,
+}
+
+
+@pytest.mark.parametrize("markup", COSTLY_PAGES.values(), ids=COSTLY_PAGES)
+def test_time_is_linear_in_the_page(markup: str) -> None:
+    begun = time.process_time()
+    read(f"{markup}{FILLER}")
+    assert time.process_time() - begun < 8
+
+
+def test_time_is_linear_in_what_selectors_match() -> None:
+    markup = f"<body>{FILLER}" + "<p>a</p><div>b</div>" * WIDE
+    begun = time.process_time()
+    kept = extract(
+        markup.encode(), url="http://a.test/", content_type="text/html", charset="utf-8", selectors=ContentSelectors(keep=("p",))
+    )
+    assert time.process_time() - begun < 8
+    assert kept.page.text.count("\n\na") == WIDE
 
 
 @pytest.mark.parametrize("markup", COSTLY.values(), ids=COSTLY)

@@ -15,6 +15,7 @@ def word_set(words: str) -> frozenset[str]:
     return frozenset(words.split())
 
 
+DROPPED = "_"  # the tag of an element that is about to be removed; no page has one of this name
 LEFT_OUT = "left-out"  # the tag of the empty element that stands where a part was left out
 SKIPPED = word_set(
     "script style noscript template svg canvas iframe object embed audio video select textarea input datalist head title rp rt "

@@ -10,7 +10,7 @@ from itertools import islice
 from lxml import etree
 from lxml.html import HtmlElement
 
-from ingest.extract.html.elements import found, names_of
+from ingest.extract.html.elements import DROPPED, found, names_of
 
 # What the libraries of tabs and accordions call the parts that they fold.
 _FOLDED = re.compile(
@@ -25,6 +25,7 @@ _OVERLAYS = re.compile(
 _OVERLAY_ROLES = ("dialog", "alertdialog", "menu", "tooltip")
 _TARGETS = ("data-target", "data-bs-target", "data-toggle-target")
 _SWITCHES = ("aria-expanded", "data-toggle", "data-bs-toggle")
+_MAX_BETWEEN = 20  # scripts and other unseen elements that may stand between a control and what it opens
 _PANELS = ("tabbed-block", "tab-pane")  # of Material for MkDocs, and of Bootstrap
 # Searched for by libxml2, as most elements are none of these.
 _CONTROLS = etree.XPath(f".//*[@aria-controls or starts-with(@href, '#') or {' or '.join(f'@{name}' for name in _TARGETS)}]")
@@ -54,7 +55,8 @@ def is_folded(element: HtmlElement, opened: frozenset[str]) -> bool:
         return True
     if _FOLDED.search(element.get("class", "")):
         return True
-    before = element.getprevious()
+    near = islice(element.itersiblings(preceding=True), _MAX_BETWEEN)
+    before = next((e for e in near if e.tag != DROPPED), None)
     return before is not None and any(e.get("aria-expanded") is not None for e in islice(before.iter(), 8))
 
 

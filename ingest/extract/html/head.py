@@ -19,6 +19,7 @@ from ingest.extract.page_text import one_line
 MAX_LINKS = 20_000
 MAX_URL_CHARS = 2_000
 MAX_TITLE_CHARS = 300
+_MAX_DECLARED_CHARS = 2_000  # each heading is looked for in it
 MAX_NOTICE_WORDS = 30  # "Your browser shows no frames. Go on to the table of contents."
 _DETECTION_CHARS = 4_000
 _MIN_DETECTION_CHARS = 20
@@ -39,8 +40,10 @@ def title_of(root: HtmlElement) -> str:
     A first-rank heading that the declared title (``og:title``, else ``<title>``) also bears is the name; without one, the
     declared title is cut at the site's name where the page declares that, too.
     """
-    declared = [t for t in (_meta(root, "og:title"), one_line(root.findtext(".//head/title") or "")) if t]
-    headings = [t for t in (_heading_text(h) for h in root.iter("h1")) if t]
+    titles = (_meta(root, "og:title"), one_line(root.findtext(".//head/title") or ""))
+    declared = [title[:_MAX_DECLARED_CHARS] for title in titles if title]
+    innermost = (h for h in root.iter("h1") if next(h.iterdescendants("h1"), None) is None)
+    headings = [t for t in map(_heading_text, innermost) if t]
     for heading in headings:
         if declared and heading.casefold() in declared[0].casefold():
             return heading[:MAX_TITLE_CHARS]

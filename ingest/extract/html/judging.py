@@ -77,6 +77,7 @@ class Judge:
                 leads = True
                 continue
             if is_heading(element, words):
+                leads = leads or bool((element.tail or "").strip())
                 if self._is_voted and not leads and words.kept(element) < REJECTED_SHARE * count:
                     found.append((element, OUTSIDE))
                 else:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from lxml.html import HtmlElement
@@ -68,10 +68,10 @@ class LeftOutParts:
 
     def add_all_but(self, root: HtmlElement, kept: Sequence[HtmlElement], reason: str) -> None:
         """Take out what stands under a root beside the elements that are kept."""
-        holders = {above for e in kept for above in e.iterancestors()}
+        chosen, holders = set(kept), holders_of(kept)
         for holder in [e for e in root.iter() if e in holders]:
             for child in list(holder):
-                if child not in holders and child not in kept and self._words.count(child):
+                if child not in holders and child not in chosen and self._words.count(child):
                     self.add(child, reason)
 
     def content(self, root: HtmlElement, *, notes: list[str]) -> MainContent:
@@ -101,3 +101,14 @@ class LeftOutParts:
                 yield from visit(child)
 
         return visit(self._body)
+
+
+def holders_of(elements: Iterable[HtmlElement]) -> set[HtmlElement]:
+    """All that is around any of these. Looks at each element above them once."""
+    holders: set[HtmlElement] = set()
+    for element in elements:
+        for above in element.iterancestors():
+            if above in holders:
+                break
+            holders.add(above)
+    return holders

@@ -16,16 +16,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from itertools import islice
+from functools import cached_property
+from itertools import chain, islice
 
 import trafilatura
+from lxml import etree
 from lxml.html import HtmlElement
 
 from corpus.model import BY_SELECTOR, ContentSelectors
 from ingest.extract.html.chrome import SIDE_COLUMN, chrome_reason, has_boilerplate_name
 from ingest.extract.html.elements import LEFT_OUT, names_of, word_set
 from ingest.extract.html.judging import Judge, Judged, may_hold_page
-from ingest.extract.html.leaving import OUTSIDE, LeftOutParts, MainContent
+from ingest.extract.html.leaving import OUTSIDE, LeftOutParts, MainContent, holders_of
 from ingest.extract.html.selectors import compile_selectors
 from ingest.extract.html.visibility import drop_unseen
 from ingest.extract.html.words import PageWords
@@ -206,10 +208,13 @@ class _Isolation:
             return self._words.count(element) > 0
         if "title" not in names_of(element) or not self._title:
             return False
-        text = self._words.text(element).casefold()
         parent = element.getparent()
         in_header = parent is not None and any("header" in name for name in names_of(parent))
-        return bool(text) and (text in self._title or in_header)
+        return self._words.count(element) > 0 if in_header else self._is_in_title(element)
+
+    def _is_in_title(self, element: HtmlElement) -> bool:
+        text = self._words.text(element, max_words=len(self._title)).casefold()  # a longer one can't be in it
+        return bool(text) and text in self._title
 
     def _beside(self, holder: HtmlElement, ends: Sequence[HtmlElement]) -> list[HtmlElement]:
         """What stands under a holder beside the paths to some elements."""
@@ -235,23 +240,33 @@ class _Isolation:
     def _named_documents(self) -> list[HtmlElement]:
         """The outermost elements that are named as a document, whatever else is on the page."""
         found: list[HtmlElement] = []
-        for element in self._body.iter("div", "article", "main", "section", "body"):
+        walk = etree.iterwalk(self._body, events=("start",), tag=("div", "article", "main", "section", "body"))
+        for _, element in walk:
             names = names_of(element) | {element.get("id", "")}
             is_sphinx = "body" in names and element.get("role") == "main"
             if (is_sphinx or not _DOCUMENT_NAMES.isdisjoint(names)) and self._words.count(element):
                 found.append(element)
-        marked = set(found)
-        return [e for e in found if not any(above in marked for above in e.iterancestors())]
+                walk.skip_subtree()
+        return found
 
     def _common_ancestor(self, elements: Sequence[HtmlElement]) -> HtmlElement:
+        """The lowest element around all of these, or the only one itself. Looks at each element above them once."""
         first, *others = elements
         if not others:
             return first
-        above = list(first.iterancestors())
+        path = list(first.iterancestors())
+        places = {element: place for place, element in enumerate(path)}
+        highest = 0
+        seen: set[HtmlElement] = set()
         for other in others:
-            holders = {other, *other.iterancestors()}
-            above = [e for e in above if e in holders]
-        return above[0]
+            for element in chain((other,), other.iterancestors()):
+                if element in seen:
+                    break
+                seen.add(element)
+                if element in places:
+                    highest = max(highest, places[element])
+                    break
+        return path[highest]
 
     def _leave_out_chrome(self, element: HtmlElement, documents: frozenset[HtmlElement], in_content: bool = False) -> None:
         for child in list(element):
@@ -278,16 +293,25 @@ class _Isolation:
             and words.paragraphs(element) > max(_GROWTH_WORDS, _ASIDE_SHARE * words.paragraphs(self._body))
         ):
             return True
-        if any(self._words.prose(inner) >= _FEW_WORDS for inner in element.iter(*_LANDMARKS)):
-            return True
-        return any(self._is_page_title(heading) for heading in element.iter("h1"))
+        return element in self._page_holders
+
+    @cached_property
+    def _page_holders(self) -> frozenset[HtmlElement]:
+        """What holds a landmark of some words, or the heading that names the page."""
+        marks = [e for e in self._body.iter(*_LANDMARKS) if self._words.prose(e) >= _FEW_WORDS]
+        marks += [heading for heading in self._body.iter("h1") if self._is_page_title(heading)]
+        return frozenset((*marks, *holders_of(marks)))
 
     def _is_page_title(self, heading: HtmlElement) -> bool:
         """Whether a heading names the page, and not the site: it stands in the declared title, or is the only one."""
-        text = self._words.text(heading).casefold()
-        if not text or heading.find(".//a[@href]") is not None or any(above.tag == "a" for above in heading.iterancestors()):
+        is_link = heading.find(".//a[@href]") is not None or any(above.tag == "a" for above in heading.iterancestors())
+        if is_link or not self._words.count(heading):
             return False
-        return text in self._title or len(list(islice(self._body.iter("h1"), 2))) == 1
+        return self._has_one_heading or self._is_in_title(heading)
+
+    @cached_property
+    def _has_one_heading(self) -> bool:
+        return len(list(islice(self._body.iter("h1"), 2))) == 1
 
     def _covering_element(self) -> HtmlElement:
         """The smallest element that holds what trafilatura kept; the body if it kept nothing."""

@@ -134,7 +134,8 @@ class SignInForm:
 
 def sign_in_form_of(root: HtmlElement, url: str) -> SignInForm | None:
     """The sign-in form that a page shows outside its header, menus and boxes, if any. To be asked before content is chosen."""
-    headings = islice(root.iter("h1", "h2"), MAX_LOOKED_AT)
+    innermost = (h for h in root.iter("h1", "h2") if next(h.iterdescendants("h1", "h2"), None) is None)
+    headings = islice(innermost, MAX_LOOKED_AT)
     names = [root.findtext(".//head/title") or "", *map(flat_text, headings)]
     signs = any(_SIGN_IN.search(name[:_MAX_NAME_CHARS]) for name in names) + is_sign_in_address(url)
     if not signs and not any(_is_secret(field) for field in root.iter("input")):

@@ -14,7 +14,7 @@ import re
 from dataclasses import dataclass
 from functools import lru_cache
 
-from lxml import html
+from lxml import etree, html
 from lxml.etree import SubElement
 from lxml.html import HtmlElement
 from selectolax.lexbor import LexborHTMLParser, LexborNode
@@ -181,18 +181,35 @@ def _set_text(parent: HtmlElement, last: HtmlElement | None, text: str) -> None:
         last.tail = (last.tail or "") + text
 
 
+def _shadow_roots(root: HtmlElement) -> dict[HtmlElement, dict[str, HtmlElement]]:
+    """The first shadow root of each host, in document order, with its own slots by name."""
+    found: dict[HtmlElement, dict[str, HtmlElement]] = {}
+    if next(root.iter("template"), None) is None:
+        return found
+    hosts: set[HtmlElement] = set()
+    around: list[HtmlElement] = []
+    for event, element in etree.iterwalk(root, events=("start", "end"), tag=("template", "slot")):
+        if element.tag == "slot":
+            if event == "start" and around:
+                found.get(around[-1], {}).setdefault(element.get("name", ""), element)
+        elif event == "end":
+            around.pop()
+        else:
+            host = element.getparent()
+            around.append(element)
+            if "shadowrootmode" in element.attrib and host is not None and host not in hosts:
+                hosts.add(host)
+                found[element] = {}
+    return found
+
+
 def _attach_shadow_roots(root: HtmlElement) -> None:
     """Put each declarative shadow root in the place of its host's children, which go into its slots, as browsers show it.
 
     Children for which there is no slot are kept after it: a script may be meant to place them.
     """
-    for template in reversed(list(root.iter("template"))):  # the inner ones first
+    for template, slots in reversed(_shadow_roots(root).items()):  # the inner ones first
         host = template.getparent()
-        if "shadowrootmode" not in template.attrib or host is None:
-            continue
-        slots: dict[str, HtmlElement] = {}
-        for slot in template.iter("slot"):
-            slots.setdefault(slot.get("name", ""), slot)
         template.tag = "div"
         del template.attrib["shadowrootmode"]
         text = (host.text or "") + (template.tail or "")

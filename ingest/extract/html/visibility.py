@@ -14,6 +14,7 @@ from lxml import etree
 from lxml.html import HtmlElement
 
 from ingest.extract.html.elements import (
+    DROPPED,
     VISUALLY_HIDDEN,
     found,
     heading_rank,
@@ -48,6 +49,8 @@ _MIN_PAGE_CHARS = 200
 _MIN_NOSCRIPT_WORDS = 25  # "Please enable JavaScript to view this page" and its like are shorter
 _REPEATED_SHARE = 0.5
 _MAX_LABEL_WORDS = 12
+_MAX_BESIDE = 200  # starts and ends of elements that a picture with its label may have beside it
+_MAX_LABEL_CHARS = 400
 
 
 def show_noscript(body: HtmlElement) -> None:
@@ -60,7 +63,7 @@ def show_noscript(body: HtmlElement) -> None:
         if len(content) >= _MIN_NOSCRIPT_WORDS and repeated < _REPEATED_SHARE * len(content):
             element.tag = "div"
         else:
-            element.drop_tree()
+            _drop(element)
 
 
 def _words_outside_of_noscript(body: HtmlElement) -> frozenset[str]:
@@ -86,10 +89,19 @@ def drop_unseen(body: HtmlElement) -> None:
     opened = opened_by_controls(body)
     body_chars = _text_chars(body)
     named = [e for e in body.iterdescendants() if (classes := e.get("class")) and _is_telling(classes)]
+    gone: set[HtmlElement] = set()
     for element in (*found(_CANDIDATES, body), *named):
-        if element.getparent() is not None and _is_unseen(element, opened, body_chars):
-            element.drop_tree()
+        if element not in gone and element.tag != DROPPED and _is_unseen(element, opened, body_chars):
+            gone.update(element.iterdescendants())
+            _drop(element)
+    etree.strip_elements(body, DROPPED, with_tail=False)
     label_panels(body)
+
+
+def _drop(element: HtmlElement) -> None:
+    """Empty an element and mark it. All are removed at once: one by one, the text after each would be copied anew each time."""
+    element.clear(keep_tail=True)
+    element.tag = DROPPED
 
 
 @lru_cache(maxsize=4_096)
@@ -112,11 +124,21 @@ def _is_unseen(element: HtmlElement, opened: frozenset[str], body_chars: int) ->
         return False
     if tag == "a" and _is_permalink(element):
         return True
-    if not _PERMALINK_NAMES.isdisjoint(names_of(element)) and len(words_of("".join(element.itertext()))) <= _MAX_LABEL_WORDS:
+    if not _PERMALINK_NAMES.isdisjoint(names_of(element)) and _is_label(element):
         return True
     if is_visually_hidden(element):
         return not _stands_alone(element)
     return _is_hidden(element, body_chars) and not is_folded(element, opened)
+
+
+def _is_label(element: HtmlElement) -> bool:
+    """Whether an element holds a few words, or none."""
+    text = ""
+    for piece in element.itertext():
+        text += piece.strip() and piece
+        if len(text) > _MAX_LABEL_CHARS:
+            return False
+    return len(words_of(text)) <= _MAX_LABEL_WORDS
 
 
 def _is_permalink(link: HtmlElement) -> bool:
@@ -150,8 +172,17 @@ def _stands_alone(element: HtmlElement) -> bool:
     holder = next((above for above in islice(element.iterancestors(), 4) if above.tag in _ALONE_IN or heading_rank(above)), None)
     if holder is None or holder.tag == "a":
         return False
-    own = "".join(element.itertext())
-    return len("".join(holder.itertext()).replace(own, "", 1).strip()) == 0
+    walk = etree.iterwalk(holder, events=("start", "end"))
+    for looked_at, (event, node) in enumerate(walk):
+        if looked_at > _MAX_BESIDE:
+            return False
+        if event == "start" and node is element:
+            walk.skip_subtree()
+            continue
+        text = node.text if event == "start" else node.tail if node is not holder else ""
+        if text and text.strip():
+            return False
+    return True
 
 
 def _text_chars(element: HtmlElement) -> int:
