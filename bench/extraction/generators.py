@@ -178,7 +178,7 @@ GENERATORS = (
         sign='meta[name="generator"][content^="MediaWiki"], div.mw-parser-output',
         content="h1.firstHeading, #mw-content-text, div.mw-parser-output",
         chrome=".mw-editsection, .editsection, .navbox, .t-navbar, .catlinks, .printfooter, .mw-jump-link, .noprint,"
-        " .mw-empty-elt, .t-navbar-sep, .mw-cite-backlink",
+        ' .mw-empty-elt, .t-navbar-sep, .mw-cite-backlink, tr[style*="display: none"], tr[style*="display:none"]',
         either=".toc, #toc, #siteSub, #contentSub",
         layout="table.t-dcl-begin, table.t-navbar, table.ambox, table.eq-fun-cpp-table",
     ),
