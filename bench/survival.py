@@ -33,6 +33,7 @@ from ingest.extract.document import extract
 MIN_CODE_CHARS = 3
 _SPACE = re.compile(r"\s+")
 _UNSEEN = re.compile("[\xad\u200b]")  # DocBook puts zero-width spaces into long lines of code
+_LEFT_OUT = frozenset(("headerlink", "footnote-reference", "footnote"))  # the last two: numbers of notes
 _CHROME = ("nav", "header", "footer", "aside", "script", "style", "form")
 _CHROME_CLASSES = frozenset(("navheader", "navfooter", "sphinxsidebar", "related", "linenos"))
 
@@ -140,13 +141,16 @@ def _is_chrome(element: HtmlElement) -> bool:
 
 
 def _cell_texts(cell: HtmlElement) -> list[str]:
-    """The cell's texts, with a space at each border of an element that isn't inline; without links to itself."""
+    """The cell's texts, with a space at each border of an element that isn't inline; without links to itself and note marks."""
     texts: list[str] = []
-    for event, node in etree.iterwalk(cell, events=("start", "end")):
-        is_hidden = "headerlink" in node.get("class", "").split()
+    walker = etree.iterwalk(cell, events=("start", "end"))
+    for event, node in walker:
         space = " " if node.tag in ("p", "div", "li", "ul", "ol", "br", "dl", "dt", "dd") else ""
         if event == "start":
-            texts += [space, "" if is_hidden else node.text or ""]
+            if not _LEFT_OUT.isdisjoint(node.get("class", "").split()):
+                walker.skip_subtree()
+                continue
+            texts += [space, node.text or ""]
         else:
             texts += [space, "" if node is cell else node.tail or ""]
     return texts

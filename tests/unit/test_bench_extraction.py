@@ -261,6 +261,8 @@ def test_what_is_expected_of_a_page() -> None:
     )
     assert expected_code(root) == ["  a < b"]
     assert expected_rows(root) == [["a", "b\\|c"], ["1 2", "3 4"]]
+    noted = "<table><tr><td>fee<a class='footnote'><sup>[a]</sup></a> due<td>4<tr><td>due<td><a class='headerlink'>¶</a>5</table>"
+    assert expected_rows(html.document_fromstring(noted)) == [["fee due", "4"], ["due", "5"]]
 
 
 def test_a_row_stands_with_its_cells_in_order() -> None:
