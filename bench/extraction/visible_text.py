@@ -144,7 +144,7 @@ def rows_of(table: HtmlElement, *, is_chrome: Callable[[HtmlElement], bool]) -> 
     """The rows of a table of data, as the texts of those cells that hold any; none of a table that only lays something out."""
     if next(table.iterdescendants("table", "pre"), None) is not None:
         return []
-    rows = [[cell for cell in row if cell.tag in ("td", "th")] for row in table.iter("tr")]
+    rows = [[cell for cell in row if cell.tag in ("td", "th")] for row in table.iter("tr") if not is_chrome(row)]
     rows = [row for row in rows if len(row) > 1]
     if len(rows) < 2:
         return []

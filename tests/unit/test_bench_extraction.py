@@ -193,6 +193,7 @@ def test_rows_are_those_of_tables_of_data() -> None:
     )
     tables = [rows_of(table, is_chrome=nothing) for table in root.iter("table")]
     assert tables == [[["a", "b|c"], ["12", "34x"]], []]
+    assert rows_of(next(root.iter("table")), is_chrome=lambda one: one.tag == "tr") == []
     assert stands_in(tables[0][1], flat("| 1 2 | 3 `4_x` |"))
     assert stands_in(tables[0][0], flat(r"| a | b\|c |"))
 
