@@ -63,9 +63,7 @@ class TestSeveralElementsOfOneName:
         assert parts_of(read(body)) == [0, 1, 2, 3, 10, 11, 12, 13]
 
     def test_teasers_of_other_articles_are_not(self) -> None:
-        teasers = "".join(
-            f"<article><h3><a href=/{n}>Some other ferry {n}</a></h3><p>More of it …</p></article>" for n in range(4)
-        )
+        teaser = "<article><h3><a href=/other>Some other ferry</a></h3><p>More of it …</p></article>"
         page = read(f"<article><h1>Ferries</h1>{part(0)}{part(1)}{part(2)}</article>{teaser * 4}")
         assert parts_of(page) == [0, 1, 2]
         assert "Some other" not in page.page.text
