@@ -182,6 +182,9 @@ TYPED = {
     "PageDetail": "PageDetail",
     "ChunkSpan": "ChunkBody",
     "Alias": "AliasBody",
+    "Coverage": "CoverageBody",
+    "LeftOut": "LeftOutBody",
+    "Explanation": "ExplanationBody",
     "PastCitation": "PastCitationBody",
     "AgedCitation": "AgedBody",
 }

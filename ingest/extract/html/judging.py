@@ -32,6 +32,7 @@ _CONTAINERS = word_set(
 )
 _TEXTUAL = word_set("p td th li dt dd figcaption caption pre h1 h2 h3 h4 h5 h6 span font a")  # judged as a whole, never in pieces
 _LINK_BLOCKS = word_set("ul ol menu dir div section table form center")
+_LISTS = word_set("ul ol")
 _TEASER_TAGS = word_set("p div li")
 # What trafilatura may drop from the midst of content, whatever it is called, and what it may if it isn't called boilerplate.
 _STRUCTURES = ("pre", "table", "math", "details")
@@ -169,9 +170,14 @@ class Judge:
         return self._is_article or len(list(islice(element.iter("a"), _MENU_ITEMS))) == _MENU_ITEMS
 
     def _is_led(self, element: HtmlElement) -> bool:
-        """Whether a heading, or a line that ends in a colon, says what the element is."""
+        """Whether a heading, a line that ends in a colon, or a list's paragraph says what the element is."""
         before = self._before(element)
-        return before is not None and (is_heading(before, self._words) or self._words.text(before).endswith(":"))
+        if before is None:
+            return False
+        parts = [part for part in element if self._words.count(part)]
+        is_list = element.tag in _LISTS or (len(parts) == 1 and parts[0].tag in _LISTS)
+        is_list_of_paragraph = before.tag == "p" and is_list
+        return is_list_of_paragraph or is_heading(before, self._words) or self._words.text(before).endswith(":")
 
     def _before(self, element: HtmlElement) -> HtmlElement | None:
         before = element.getprevious()
