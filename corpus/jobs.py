@@ -183,7 +183,7 @@ class Jobs:
         if state is not None:
             statement = statement.where(UrlRow.state == state)
         if max_kept is not None:
-            statement = statement.where(UrlRow.kept_words <= max_kept * UrlRow.visible_words)
+            statement = statement.where(UrlRow.kept_words <= max_kept * UrlRow.prose_words)
         if self._grants != EVERYTHING:
             statement = statement.where(UrlRow.job_id.in_(self._bound(select(JobRow.id))))
         async with self._database.read() as connection:

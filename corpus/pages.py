@@ -200,7 +200,7 @@ class Pages:
             begins = {url_prefix, spelled(url_prefix)}
             statement = statement.where(or_(*(and_(PageRow.url >= one, PageRow.url < one + "\U0010ffff") for one in begins)))
         if max_kept is not None:
-            statement = statement.where(GenerationRow.kept_words <= max_kept * GenerationRow.visible_words)
+            statement = statement.where(GenerationRow.kept_words <= max_kept * GenerationRow.prose_words)
         if after:
             statement = statement.where(PageRow.url > after)
         async with self._database.read() as connection:

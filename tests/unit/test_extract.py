@@ -262,6 +262,9 @@ class TestHead:
             title("<title>paths — Work — Docs 3.11</title>", "<h1>paths — Work<a class=headerlink>¶</a></h1>") == "paths — Work"
         )
         assert title("<title>Story | The Site</title><meta property=og:site_name content='The Site'>", "") == "Story"
+        site = "<header><h1>Tool v18 manual</h1></header><h2>DNS</h2>"
+        assert title("<title>DNS | Tool v18 Manual</title>", site) == "DNS"
+        assert title("<title>Tool v18 | DNS</title>", "<h1>DNS</h1>") == "DNS"
         assert title("<title>Fast - and good</title>", "") == "Fast - and good"
         assert (
             title("<title>X | Site</title><meta property=og:title content='The whole story'>", "<h1>Site</h1>")

@@ -38,23 +38,30 @@ def title_of(root: HtmlElement) -> str:
     """The page's own name, without the site's.
 
     A first-rank heading that the declared title (``og:title``, else ``<title>``) also bears is the name; without one, the
-    declared title is cut at the site's name where the page declares that, too.
+    declared title is cut at the site's name where the page declares that, too, or where its header shows that as a heading.
     """
     titles = (_meta(root, "og:title"), one_line(root.findtext(".//head/title") or ""))
     declared = [title[:_MAX_DECLARED_CHARS] for title in titles if title]
-    innermost = (h for h in root.iter("h1") if next(h.iterdescendants("h1"), None) is None)
-    headings = [t for t in map(_heading_text, innermost) if t]
+    parts = _TITLE_SEPARATOR.split(declared[0]) if declared else []
+    innermost = [h for h in root.iter("h1") if next(h.iterdescendants("h1"), None) is None]
+    # A heading in the page's header that is the last of several parts of the title is the site's name (Node.js' manual).
+    last = parts[-1].casefold() if len(parts) > 1 else ""
+    sites = {t for h in innermost if (t := _heading_text(h)).casefold() == last and _is_in_page_header(h)}
+    headings = [t for t in map(_heading_text, innermost) if t and t not in sites]
     for heading in headings:
         if declared and heading.casefold() in declared[0].casefold():
             return heading[:MAX_TITLE_CHARS]
     if not declared:
         return next(iter(headings), "")[:MAX_TITLE_CHARS]
-    site = _meta(root, "og:site_name").casefold()
-    parts = _TITLE_SEPARATOR.split(declared[0])
     title = declared[0]
-    if site and len(parts) > 1 and parts[-1].casefold() == site:
+    if last and (sites or last == _meta(root, "og:site_name").casefold()):
         title = title[: title.rindex(parts[-1])].rstrip(" |·•»–—-:")
     return title[:MAX_TITLE_CHARS]
+
+
+def _is_in_page_header(heading: HtmlElement) -> bool:
+    above = next(heading.iterancestors("header", "main", "article"), None)
+    return above is not None and above.tag == "header" and next(above.iterancestors("main", "article"), None) is None
 
 
 def title_of_text(page: PageText) -> str:
