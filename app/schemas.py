@@ -62,7 +62,12 @@ Selectors = Annotated[list[str], Field(max_length=MAX_SELECTORS), AfterValidator
 
 
 MaxKept = Annotated[
-    float, Field(ge=0, le=1, description="Only pages of whose visible words at most this share was kept, such as 0.6.")
+    float,
+    Field(
+        ge=0,
+        le=1,
+        description="Only pages of which at most this share was kept, such as 0.6. Links that were left out don't count.",
+    ),
 ]
 
 

@@ -176,7 +176,7 @@ class Jobs:
         self, job_id: str, *, state: UrlState | None = None, max_kept: float | None = None, after: int = 0, limit: int = 100
     ) -> Sequence[tuple[int, UrlOutcome]]:
         """What happened to each URL, in the order of discovery, with the cursor for ``after``. ``max_kept``: only pages of whose
-        visible words at most this share was kept."""
+        prose words (visible ones, less the links that were left out) at most this share was kept."""
         columns: Any = select(UrlRow, LeftOutRow.parts.label("left_out"))
         statement: Select[Any] = columns.outerjoin(LeftOutRow, LeftOutRow.url_seq == UrlRow.seq)
         statement = statement.where(UrlRow.job_id == job_id, UrlRow.seq > after).order_by(UrlRow.seq).limit(limit)

@@ -193,7 +193,8 @@ class Pages:
         limit: int = 50,
     ) -> tuple[list[Page], str | None]:
         """Live pages by URL, and the cursor of the next ones (a URL) or None. The prefix counts as it is given, and as URLs are
-        spelled. ``max_kept``: only pages of whose visible words at most this share was kept."""
+        spelled. ``max_kept``: only pages of whose prose words (visible ones, less the links that were left out) at most this
+        share was kept."""
         collection_id = await self.collection_id(collection)
         statement = _live_pages().where(PageRow.collection_id == collection_id).order_by(PageRow.url).limit(limit + 1)
         if url_prefix:  # as ranges of the index: SQLite's LIKE takes upper and lower case for the same

@@ -27,7 +27,7 @@ MaxKeptOption = Annotated[
         min=0,
         max=1,
         show_default=False,
-        help="Only those of which at most this share was kept.",
+        help="Only those of which at most this share was kept, menus not counted.",
     ),
 ]
 

@@ -106,7 +106,7 @@ async def test_the_urls_of_a_job_can_be_asked_for_by_what_was_kept(ingest: Inges
     site.script("/poor", page(sold("Poor", words=60, promo=150)))
     site.script("/good", page(sold("Good", words=300, promo=20)))
     site.script("/gone", status(404))
-    job = await ingest.submit("/poor", "/good", "/gone", max_depth=0, drop=[".promo"])
+    job = await ingest.submit("/poor", "/good", "/gone", max_depth=0, keep=["main > p"])
     await ingest.work(job)
     jobs = Jobs(database=ingest.shelf.database, queue=None)  # type: ignore[arg-type]
 
@@ -190,7 +190,7 @@ async def test_what_a_job_quoted_goes_with_its_log(ingest: Ingest, site: Scripte
 async def test_pages_can_be_asked_for_by_what_was_kept(ingest: Ingest, site: ScriptedSite) -> None:
     site.script("/poor", page(sold("Poor", words=60, promo=150)))
     site.script("/good", page(sold("Good", words=300, promo=20)))
-    await ingest.run("/poor", "/good", max_depth=0, drop=[".promo"])
+    await ingest.run("/poor", "/good", max_depth=0, keep=["main > p"])
 
     async def found(max_kept: float | None) -> list[str]:
         listed, _ = await ingest.shelf.pages.list(collection="default", max_kept=max_kept)
