@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 from corpus.errors import PermanentError
 from ingest.extract.charset_guess import contradicts_latin, guess_encoding
 from ingest.extract.web_encodings import (
+    ISO_2022_JP,
     REPLACEMENT,
     UTF_8,
     UTF_16BE,
@@ -34,6 +35,8 @@ _BOMS = ((codecs.BOM_UTF8, UTF_8), (codecs.BOM_UTF16_LE, UTF_16LE), (codecs.BOM_
 _MULTI_BYTE = {"gb18030", "big5", "shift_jis", "euc-jp", "euc-kr"}
 _LEADING_BYTES = bytes(range(0xC2, 0xF5))
 _AFTER_CAPITAL = re.compile(rb"[A-Z][\xc2-\xf4]")
+_LATIN_WORD = re.compile("[A-Za-z\u00c0-\u024f]*[\u00c0-\u024f][A-Za-z\u00c0-\u024f]*")
+_SHIFT = re.compile(rb"\x1b\$[@B(]|\x1b\([IJ]")  # the escape sequences of ISO-2022-JP to characters beyond ASCII
 _BROKEN_PER_SOUND = 5  # a stray bad byte is the page's fault, but most of what isn't ASCII broken is the claim's
 
 _BINARY_MAGIC = (b"%PDF-", b"\x89PNG", b"GIF8", b"\xff\xd8\xff", b"PK\x03\x04", b"\x1f\x8b", b"BZh", b"\x7fELF", b"wOF", b"RIFF")
@@ -74,6 +77,8 @@ def _decode(body: bytes, charset: str | None, markup: bool, url: str) -> str:
     claims = [name for name in dict.fromkeys((encoding_named(charset), *declared)) if name]
     if body.isascii() and not _is_shifted(body):
         return body.decode("ascii")
+    if body.isascii() and _SHIFT.search(body):  # no other encoding has these, and UTF-8 would show their bytes as letters
+        claims = [name for name in claims if name in (ISO_2022_JP, REPLACEMENT)]
     utf_8 = _Utf8.read(body)
     if utf_8.outweighs(claims[0] if claims else None):
         return utf_8.text
@@ -91,7 +96,13 @@ def _decode(body: bytes, charset: str | None, markup: bool, url: str) -> str:
     if not sound and utf_8.fits and not body.isascii():
         return utf_8.text
     guess = guess_encoding(body, top_level_domain=domain)
-    return sound.get(guess) or next(iter(sound.values()), "") or decoded(body, guess)
+    return sound.get(guess) or _nearest(decoded(body, guess), list(sound.values()))
+
+
+def _nearest(guessed: str, claimed: list[str]) -> str:
+    """Of the texts that the claims give, the one most like the guessed text, for the guess may be a sibling of a claim, as KOI8-U
+    is of KOI8-R; without claims the guessed text itself."""
+    return max(claimed, key=lambda text: sum(map(str.__eq__, text, guessed)), default=guessed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,15 +135,23 @@ class _Utf8:
 
         Two sequences don't come about by chance in a text of a single-byte encoding. One can: ``CAFÉ»`` in windows-1252 is valid
         UTF-8. In the encodings of two bytes a character some pairs are valid UTF-8, so a few of them prove nothing, unless
-        they are the three bytes of an East Asian character or of a typographic mark.
+        they are the three bytes of an East Asian character or of a typographic mark, or all stand in words of the Latin script.
         """
         if claim == UTF_8 or not self.sequences:
             return claim == UTF_8 and self.fits
         if self.broken:
             return self.sequences >= 4 and self.fits
         if claim in _MULTI_BYTE:
-            return self.sequences >= 4 or (self.sequences >= 2 and max(self.text) > "\u07ff")
+            return self.sequences >= 4 or (self.sequences >= 2 and (max(self.text) > "\u07ff" or self._is_latin()))
         return self.sequences >= 2 or not _AFTER_CAPITAL.search(self.body)
+
+    def _is_latin(self) -> bool:
+        """Whether all characters beyond ASCII stand in words that have as many letters of ASCII."""
+        accented = 0
+        for word in _LATIN_WORD.findall(self.text):
+            beyond = sum(1 for char in word if char > "\x7f")
+            accented += beyond if beyond * 2 <= len(word) else 0
+        return accented == self.sequences
 
 
 def _sound(body: bytes, encoding: str) -> str | None:

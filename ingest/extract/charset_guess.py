@@ -21,8 +21,10 @@ _SAMPLE_BYTES = 262_144
 _LANGUAGE_CHARS = 4_000
 _LANGUAGE_MIN_BYTES = 12
 _SURE = 0.5
+_READINGS = (WINDOWS_1252, "windows-1250", "windows-1254", "windows-1257")
 _TOP_LEVEL_DOMAIN = re.compile(r"[a-z0-9-]{2,63}")
 _BETWEEN_PIECES = re.compile(rb"[<>\r\n]+")  # none of them is a later byte of a character, in any encoding but ISO-2022-JP
+_KANA = re.compile("[\u3041-\u30ff]")
 _ESCAPE = b"\x1b"
 _SCRIPT_MIN_BYTES, _SCRIPT_MIN_VALUES = 16, 8
 _ASCII, _ASCII_LETTERS = bytes(range(0x80)), string.ascii_letters.encode()
@@ -40,13 +42,16 @@ _DOMAINS = {
     "sk": "sk", "sl": "si", "tr": "tr", "vi": "vn",
 }  # fmt: skip
 
-# The two encodings of Central Europe differ in some letters only, each a letter in both: those of the language tell them apart.
-_CENTRAL_EUROPEAN = ("windows-1250", "iso-8859-2")
+# The encodings of a region differ in some letters only, each a letter in both: those of the language tell them apart.
+_CENTRAL_EUROPEAN, _BALTIC = ("windows-1250", "iso-8859-2"), ("windows-1257", "iso-8859-13", "iso-8859-4")
 _ALPHABETS = {
     "bs": "čćđšž",
     "cs": "áčďéěíňóřšťúůýž",
+    "et": "äõöüšž",
     "hr": "čćđšž",
     "hu": "áéíóöőúüű",
+    "lt": "ąčęėįšųūž",
+    "lv": "āčēģīķļņōŗšūž",
     "pl": "ąćęłńóśźż",
     "ro": "ăâîşţ",
     "sk": "áäčďéíĺľňóôŕšťúýž",
@@ -66,6 +71,8 @@ def guess_encoding(body: bytes, *, top_level_domain: str = "") -> str:
     detector.feed(sample, last=len(sample) < _SAMPLE_BYTES)  # a sample that was cut may end within a character
     domain = top_level_domain if _TOP_LEVEL_DOMAIN.fullmatch(top_level_domain) else None
     first = _guess(detector, domain)
+    if first == "euc-jp" and domain != "jp" and not _KANA.search(decoded(sample, first)):
+        return "gb18030" if _is_gb2312(sample) else first  # the same bytes; Japanese without kana is rarer than Chinese
     if first not in _LATIN:
         return first
     language = _language(sample, first)
@@ -74,9 +81,10 @@ def guess_encoding(body: bytes, *, top_level_domain: str = "") -> str:
     if language in _WESTERN:
         return WINDOWS_1252
     guess = _guess(detector, _DOMAINS[language])
-    if guess not in _CENTRAL_EUROPEAN or language not in _ALPHABETS:
+    region = next((names for names in (_CENTRAL_EUROPEAN, _BALTIC) if guess in names), None)
+    if region is None or language not in _ALPHABETS:
         return guess
-    return min(_CENTRAL_EUROPEAN, key=lambda name: (_foreign_letters(sample, name, language), name != guess))
+    return min(region, key=lambda name: (_foreign_letters(sample, name, language), name != guess))
 
 
 def contradicts_latin(body: bytes, *, top_level_domain: str = "") -> bool:
@@ -111,16 +119,24 @@ def _sample(body: bytes) -> bytes:
     return b"\n".join(pieces)[:_SAMPLE_BYTES]
 
 
+def _is_gb2312(sample: bytes) -> bool:
+    try:
+        sample.decode("gb2312")
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
 def _foreign_letters(sample: bytes, encoding: str, language: str) -> int:
     known = _MARKS.union(_ALPHABETS[language])
     return sum(1 for char in decoded(sample, encoding).lower() if char > "\x7f" and char not in known)
 
 
 def _language(sample: bytes, encoding: str) -> str | None:
-    """The language that the sample reads as, in the encoding or in windows-1252, whichever reads better; None if unsure."""
+    """The language that the sample reads as, in whichever encoding of the Latin script it reads best; None if unsure."""
     if len(sample) < _LANGUAGE_MIN_BYTES:
         return None
-    texts = {decoded(sample[:_LANGUAGE_CHARS], name) for name in (encoding, WINDOWS_1252)}
+    texts = {decoded(sample[:_LANGUAGE_CHARS], name) for name in (encoding, *_READINGS)}
     probability, language = max(_identified(text) for text in texts)
     return language if probability >= _SURE else None
 

@@ -15,6 +15,7 @@ from bs4.dammit import EncodingDetector
 UTF_8, UTF_16LE, UTF_16BE = "utf-8", "utf-16le", "utf-16be"
 REPLACEMENT = "replacement"  # what the standard calls the encodings that must not be decoded: ISO-2022-KR, HZ and the like
 WINDOWS_1252 = "windows-1252"
+ISO_2022_JP = "iso-2022-jp"
 
 _DECLARED_WITHIN_BYTES = 65_536  # the standard looks at 1,024 bytes; a start-up script before the <meta> is often longer
 _MAX_META_TAGS = 200
@@ -30,7 +31,7 @@ _DECODED_AS = {"gbk": "gb18030", "iso-8859-8-i": "iso-8859-8", "x-user-defined":
 # one that leaves fewer bytes undecoded is taken: a codec of Python's covers the standard's table only in part.
 _CODECS = {
     "euc-jp": ("euc_jp", "euc_jis_2004"),
-    "iso-2022-jp": ("iso2022_jp", "iso2022_jp_ext", "iso2022_jp_2004"),
+    ISO_2022_JP: ("iso2022_jp", "iso2022_jp_ext", "iso2022_jp_2004"),
     "big5": ("big5hkscs", "cp950"),
 }
 

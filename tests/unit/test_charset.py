@@ -153,6 +153,11 @@ class TestUtf8AgainstAClaim:
         assert body.decode()
         assert text_of(body, "gb2312") == body.decode("gb18030")
 
+    @pytest.mark.parametrize("charset", ["gb2312", "big5", "shift_jis", "euc-kr", "euc-jp"])
+    @pytest.mark.parametrize("text", ["De reünies en de coördinatie", "Señor Núñez", "le café, là-bas"])
+    def test_two_accents_in_latin_words_under_an_east_asian_label(self, charset: str, text: str) -> None:
+        assert text_of(text.encode(), charset) == text
+
     def test_a_stray_bad_byte_does_not_turn_the_page_over(self) -> None:
         body = (GERMAN * 3).encode() + b" \xe9t\xe9 " + (GERMAN * 3).encode()
         for charset in (None, "utf-8", "iso-8859-1"):
@@ -207,6 +212,21 @@ class TestOrder:
         assert RUSSIAN in text_of(page.encode("cp1251"), "iso-8859-1", markup=True)
         page = f"<meta charset=iso-8859-1><p>{RUSSIAN}</p>"
         assert RUSSIAN in text_of(page.encode("koi8-r"), "koi8-r", markup=True)
+
+    def test_a_guess_beside_both_claims_decides_for_the_nearer_one(self) -> None:
+        russian = "Порт открыт ежедневно, кроме воскресенья. Пришлите форму в контору."
+        hungarian = "A kikötő minden nap nyitva van, kivéve vasárnap. Küldje el a zöld űrlapot, hétfőtől."
+        for text, encoding in ((russian, "koi8-r"), (hungarian, "windows-1250")):
+            page = f"<meta charset={encoding}><p>{text}</p>"
+            assert text in text_of(page.encode(encoding), "iso-8859-1", markup=True)
+
+    @pytest.mark.parametrize("charset", [None, "utf-8", "iso-8859-1", "shift_jis", "us-ascii"])
+    def test_shifted_bytes_are_iso_2022_jp_whatever_they_are_called(self, charset: str | None) -> None:
+        assert text_of(JAPANESE.encode("iso2022_jp"), charset) == JAPANESE
+
+    def test_colours_of_a_terminal_are_no_shifts(self) -> None:
+        log = "\x1b[31mred\x1b[0m and plain text"
+        assert text_of(log.encode(), "utf-8") == log
 
     @pytest.mark.parametrize(
         ("language", "encoding"),
@@ -266,6 +286,16 @@ class TestGuess:
 
     def test_the_letters_of_the_language_tell_its_two_encodings_apart(self) -> None:
         assert text_of("Czekają na kapitana.".encode("cp1250")) == "Czekają na kapitana."
+
+    @pytest.mark.parametrize("encoding", ["windows-1257", "iso-8859-13"])
+    def test_the_letters_of_the_baltic_languages_too(self, encoding: str) -> None:
+        text = "Uostas atidarytas kiekvieną dieną, išskyrus sekmadienį. Prašome siųsti žalią formą į įstaigą."
+        assert text_of(text.encode(encoding)) == text
+
+    def test_few_chinese_characters_without_kana(self) -> None:
+        assert text_of("联系我们".encode("gbk")) == "联系我们"
+        assert text_of("お知らせ一覧".encode("euc_jp")) == "お知らせ一覧"
+        assert text_of("東京都".encode("euc_jp"), url="https://port.jp/") == "東京都"
 
     @pytest.mark.parametrize(
         ("text", "encoding", "url"), [("łódź", "iso-8859-2", "https://port.pl/"), ("год", "cp1251", "http://a.ru/")]
