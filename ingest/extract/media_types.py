@@ -129,9 +129,14 @@ def _by_name(body: bytes, named: Format | None, url: str) -> Format:
 
 
 def _opening(body: bytes) -> bytes:
-    opening = body[:_SNIFFED_BYTES]
-    is_utf_16 = opening.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
-    return opening[2:].replace(b"\0", b"") if is_utf_16 else opening
+    return _as_ascii(body[:_SNIFFED_BYTES])
+
+
+def _as_ascii(start: bytes) -> bytes:
+    """The start of a document, its markup as in ASCII though it be in UTF-16, with a byte order mark or without."""
+    if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return start[2:].replace(b"\0", b"")
+    return start.replace(b"\0", b"") if start.startswith((b"<\0", b"\0<")) else start
 
 
 def _is_xml(media_type: str) -> bool:
@@ -140,7 +145,7 @@ def _is_xml(media_type: str) -> bool:
 
 def _has_html_root(body: bytes) -> bool:
     """Whether an XML document's root is ``html`` of XHTML's namespace, or of none. One pass over what may precede the root."""
-    head = body[:_ROOT_WITHIN_BYTES].removeprefix(b"\xef\xbb\xbf")
+    head = _as_ascii(body[:_ROOT_WITHIN_BYTES]).removeprefix(b"\xef\xbb\xbf")
     at = head.find(b"<")
     while at >= 0:
         if head.startswith(b"<?", at):

@@ -127,6 +127,13 @@ class TestBytes:
     def test_which_root_is_html(self, root: bytes, is_html: bool) -> None:
         assert format_named(root, "text/xml") == (Format.HTML if is_html else "unsupported_type")
 
+    @pytest.mark.parametrize("mark", ["\ufeff", ""])
+    @pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
+    def test_xhtml_in_utf_16(self, encoding: str, mark: str) -> None:
+        body = f"{mark}<?xml version='1.0' encoding='utf-16'?>{XHTML.decode()}".encode(encoding)
+        extracted = extract(body, url="https://h/a", content_type="application/xml", charset=None)
+        assert (extracted.page.title, extracted.page.text) == ("T", "Words.")
+
     @pytest.mark.parametrize("piece", [b"<!--", b"<?", b"<!", b"<!x[", b"<", b"<!-->", b"<!>", b"<?>", b" "])
     def test_xml_made_to_hang(self, piece: bytes) -> None:
         started_s = time.perf_counter()
