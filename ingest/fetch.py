@@ -341,16 +341,20 @@ async def _read_body(answer: httpcore2.Response, headers: Headers, meter: Meter,
 
 
 def _without_unsaid_gzip(decoder: BodyDecoder, headers: Headers, limit_bytes: int) -> BodyDecoder:
-    """The body, decoded once more if it is a gzip stream that is said to be text: servers compress files that already were."""
+    """The body, decoded once more if it is a gzip stream that is said to be text: servers compress files that already were. One
+    that is damaged or ends too early stays as it is, for of a sitemap what can be unpacked is read."""
     essence = parse_content_type(headers.get("content-type", "")).essence or ""
     if not (essence.startswith("text/") or essence.endswith("xml")) or not decoder.body.startswith(GZIP_MAGIC):
         return decoder
     if len(decoder.codings) == MAX_CODINGS:
         return decoder
     inner = BodyDecoder(coding="gzip", limit_bytes=limit_bytes)
-    inner.feed(bytes(decoder.body))
-    if not inner.overflowed:
-        inner.finish()
+    try:
+        inner.feed(bytes(decoder.body))
+        if not inner.overflowed:
+            inner.finish()
+    except IngestError:
+        return decoder
     return inner
 
 

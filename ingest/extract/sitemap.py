@@ -23,6 +23,7 @@ MAX_SITEMAP_BYTES = 50 * 1024 * 1024  # unpacked; the protocol's own limit
 MAX_SITEMAP_ENTRIES = 50_000  # the protocol's own limit
 
 _GZIP_MAGIC = b"\x1f\x8b"
+_MAX_GZIP_LAYERS = 2  # a file that was packed, and packed again by what serves it
 _GZIP_PIECE_BYTES = 4_096  # of a damaged file, what was unpacked before the piece with the damage is kept
 _BOMS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
 _DECLARATION = re.compile(r"""\s*<\?xml\b[^<>]{0,500}?\?>""")
@@ -72,8 +73,9 @@ def parse_sitemap(body: bytes) -> Sitemap:
     if len(body) > MAX_SITEMAP_BYTES:
         body = body[:MAX_SITEMAP_BYTES]
         notes.append(_TOO_LARGE)
-    if body.startswith(_GZIP_MAGIC):
-        body = _unpacked(body, notes)
+    for _ in range(_MAX_GZIP_LAYERS):
+        if body.startswith(_GZIP_MAGIC):
+            body = _unpacked(body, notes)
     text = _decoded(body, notes)
     is_xml = text.lstrip().startswith("<") or (_ROOT.search(text, 0, _START_CHARS) and not _begins_with_url(text))
     return _parse_xml(text, notes) if is_xml else _parse_text(text, notes)

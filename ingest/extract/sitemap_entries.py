@@ -17,6 +17,7 @@ MAX_DEPTH = 64  # a sitemap needs 3, a feed some more
 _MAX_FIELD_CHARS = 4_096
 
 _DATES = frozenset(("lastmod", "updated", "pubdate", "published", "date"))
+_IDENTIFIERS = ("guid", "id")  # often the address, where a feed's entry has no link
 _LEAVES = frozenset(("loc", "link", "guid", *_DATES, "changefreq", "priority", "title", "id"))  # they hold text alone
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
 _HTTP = re.compile(r"https?://", re.IGNORECASE)
@@ -174,6 +175,8 @@ class _Collector:
                 self._text = []
         elif element.local == "guid" and entry.local == "item":
             self._text = [] if _attributes(written).get("isPermaLink", "true").strip().lower() != "false" else None
+        elif element.local == "id" and entry.local == "entry":
+            self._text = []
 
     def _pop(self, place: int) -> None:
         """Close the elements from ``place`` on."""
@@ -187,10 +190,10 @@ class _Collector:
         if self._text is None:
             return
         text, self._text = _CONTROL.sub("", "".join(self._text)[:_MAX_FIELD_CHARS]).strip(), None
-        if local == "guid" and not _HTTP.match(text):
+        if local in _IDENTIFIERS and not _HTTP.match(text):
             return
         if text:
-            self._keep("loc" if local in ("loc", "link") else "guid" if local == "guid" else "lastmod", text)
+            self._keep("loc" if local in ("loc", "link") else "guid" if local in _IDENTIFIERS else "lastmod", text)
 
     def _keep(self, name: str, text: str) -> None:
         if name != "lastmod":

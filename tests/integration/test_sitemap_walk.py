@@ -77,6 +77,18 @@ async def test_relative_addresses_are_read_against_the_sitemaps_own(site: Script
     assert listed == Listed(pages=tuple(map(site.url, ("/a", "/maps/b", "/c", "/d", "/e"))))
 
 
+@pytest.mark.parametrize("content_type", ["text/xml", "application/xml", "application/x-gzip", "text/plain"])
+async def test_of_a_gzip_file_that_was_cut_off_the_beginning_is_taken(
+    site: ScriptedSite, reader: SitemapReader, content_type: str
+) -> None:
+    entries = "".join(f"<url><loc>/{n * 7919 % 10_007}</loc></url>" for n in range(9_000))
+    body = gzip.compress(f"<urlset>{entries}</urlset>".encode())
+    site.script("/sitemap.xml.gz", page(body[: len(body) * 9 // 10], content_type=content_type))
+    listed = await reader.read(site.url("/sitemap.xml.gz"))
+    assert len(listed.pages) > 1_000
+    assert any("gzip" in note for note in listed.notes)
+
+
 async def test_what_is_incomplete_is_noted(site: ScriptedSite, reader: SitemapReader) -> None:
     entry = f"<url><loc>{site.url('/a')}</loc></url>"
     site.script("/s.xml", page(f"<urlset>\n{entry}<url><loc>{site.url('/c')}".encode(), content_type="text/html"))

@@ -43,13 +43,23 @@ def test_urlset() -> None:
     [
         gzip.compress(URLSET),
         gzip.compress(URLSET[:50]) + gzip.compress(URLSET[50:]),
+        gzip.compress(gzip.compress(URLSET)),
         b"\xef\xbb\xbf" + URLSET,
         b"\n\n" + URLSET,
         URLSET.replace(f' xmlns="{NS}"'.encode(), b""),
         URLSET.replace(NS.encode(), b"http://www.google.com/schemas/sitemap/0.84"),
         URLSET.decode().replace("UTF-8", "UTF-16").encode("utf-16"),
     ],
-    ids=["gzip", "two gzip members", "byte order mark", "leading blank lines", "no namespace", "old namespace", "utf-16"],
+    ids=[
+        "gzip",
+        "two gzip members",
+        "gzip in gzip",
+        "byte order mark",
+        "leading blank lines",
+        "no namespace",
+        "old namespace",
+        "utf-16",
+    ],
 )
 def test_urlset_in_other_clothes(body: bytes) -> None:
     assert parse_sitemap(body) == EXPECTED
@@ -336,6 +346,13 @@ def test_what_comes_after_the_size_limit_is_not_read(monkeypatch: pytest.MonkeyP
     assert locs(b"https://h/1\n" * 1000)[0] == ["https://h/1"] * ((len(URLSET) - 1) // 12)
     with pytest.raises(PermanentError):
         parse_sitemap(gzip.compress(bytes(10_000_000)))
+
+
+def test_an_entry_of_atom_without_a_link() -> None:
+    entries = "<entry><id>https://h/a</id></entry><entry><id>tag:h,2024:b</id></entry>"
+    entries += "<entry><id>https://h/id</id><link href='https://h/c'/></entry>"
+    sitemap = parse_sitemap(f"<feed xmlns='http://www.w3.org/2005/Atom'><id>https://h/feed</id>{entries}</feed>".encode())
+    assert [url.loc for url in sitemap.urls] == ["https://h/a", "https://h/c"]
 
 
 def test_gzip_that_is_cut_off_or_damaged() -> None:
