@@ -496,3 +496,50 @@ def test_beginnings_without_ends_are_read_so_often_and_no_more() -> None:
     source = "<A {" * 4_000
     assert not any(find_tag_end(source, start, env) for start in range(0, len(source), 4))
     assert env["wasted"] < 2 * MAX_WASTED_CHARS
+
+
+class TestWhatOnlyTheGeneratorReads:
+    @pytest.mark.parametrize(
+        ("options", "lead"),
+        [
+            (":linenos:\n:caption: Lighting\n\n", "Lighting:\n\n"),
+            (":emphasize-lines: 1,2\n", ""),
+            ("---\nlineno-start: 4\ntags: [a]\n---\n", ""),
+            ("#| label: fig-lamps\n#| echo: false\n", ""),
+            ('#| fig-cap: "Lamps by day"\n', "Lamps by day:\n\n"),
+        ],
+    )
+    def test_options_before_code(self, options: str, lead: str) -> None:
+        source = f"```{{code-block}} python\n{options}light(4)\n:key: kept\n```"
+        assert text_of(source) == f"{lead}```python\nlight(4)\n:key: kept\n```"
+
+    def test_such_lines_in_plain_code_are_code(self) -> None:
+        code = "```yaml\n:linenos:\n#| label: x\n```"
+        assert text_of(code) == code
+
+    def test_labels_and_comments_of_myst(self) -> None:
+        assert text_of("(lamp-rules)=\n# Rules\n\n% not for readers\nSee {ref}`lamp-rules`.\n") == "# Rules\n\nSee lamp-rules."
+        assert text_of("Of all lamps 40\n% are lit.") == "Of all lamps 40\n% are lit.".replace("\n", " ")
+
+    def test_kramdown(self) -> None:
+        source = '{::nomarkdown}kept{:/} and {::options parse_block_html="true" /}more\n\n{::comment}\ngone\n{:/comment}\n\nEnd.'
+        assert text_of(source) == "kept and more\n\nEnd."
+        assert text_of("# Rules {-}\n\nThe set {-} is no mark.") == "# Rules\n\nThe set {-} is no mark."
+
+    @pytest.mark.parametrize(
+        ("source", "text"),
+        [
+            ("- :material-clock-fast:{ .lg .middle } __Quick__", "- Quick"),
+            ("[:octicons-arrow-right-24: Read on](a.md)", "Read on"),
+            ("| A | B |\n|---|---|\n| :material-check: | :fontawesome-solid-xmark: |", "| A | B |\n| --- | --- |\n| ✓ | ✗ |"),
+            ("| A | B |\n|---|---|\n| :white_check_mark: | :x: |", "| A | B |\n| --- | --- |\n| ✓ | ✗ |"),
+            ("| A |\n|---|\n| :material-lock-open: |", "| A |\n| --- |\n| lock open |"),
+            ("At 10:30:15 in a::b :tada: `:material-check:`", "At 10:30:15 in a::b :tada: :material-check:"),
+        ],
+    )
+    def test_icons(self, source: str, text: str) -> None:
+        assert text_of(source) == text
+
+    def test_title_and_caption_of_a_figure(self) -> None:
+        shown = text_of('{{< figure src="a.png" title="The crane" caption="It turns" >}}\n\nAfter.')
+        assert shown.index("The crane") < shown.index("It turns") < shown.index("After.")

@@ -98,6 +98,8 @@ def shown_by(component: Component) -> Shown:
         return Shown(_parameter(attributes, arguments))
     texts = [attributes[key] for key in _TEXTS if attributes.get(key)]
     title = next((attributes[key] for key in _TITLES if attributes.get(key)), "")
+    if name == "figure" and (caption := attributes.get("caption", "")) != title:
+        texts.append(caption)
     if name == "include":  # Jekyll: {% include note.html content="…" %}
         kind = arguments[0].rpartition("/")[2].partition(".")[0].lower() if arguments else ""
         return Shown(title or (kind.capitalize() if texts and kind in ADMONITIONS else ""), texts)

@@ -16,6 +16,20 @@ from ingest.extract.markdown.writing import MDX
 _ATTRIBUTE_LIST = re.compile(
     r"\{:?\s*(?:[.#][A-Za-z][\w:.-]*|[\w-]+=(?:\"[^\"{}]*\"|'[^'{}]*'|[^\s{}\"']+))(?:\s+[^{}]*)?\}|\{:[^{}]*\}"
 )
+_KRAMDOWN_TAG = re.compile(r"\{:(?::[A-Za-z]+(?:\s[^{}]*)?|/[A-Za-z:]*)\}")
+_UNNUMBERED = re.compile(r"\{-\}\s*$")
+_ICON = re.compile(
+    r":(?P<family>material|octicons|fontawesome|simple|lucide)-(?P<name>[a-z0-9-]{1,80}):|:(?P<sign>[a-z_]{1,24}):"
+)
+_ICON_STYLES = re.compile(r"^(?:solid|regular|brands|outline)-|-\d\d$")
+_YES, _NO = re.compile(r"(?:^|-)(?:check|checkbox)(?:-|$)"), re.compile(r"^(?:close|x|xmark|times|cancel)(?:-|$)")
+_SIGNS = {
+    "white_check_mark": "✓",
+    "heavy_check_mark": "✓",
+    "ballot_box_with_check": "✓",
+    "x": "✗",
+    "negative_squared_cross_mark": "✗",
+}
 _MEMBER = re.compile(r"\{\s*[A-Za-z_$][\w$]*(?:\?{0,1}\.[\w$]+|\([^(){}]*\)|\[[^\[\]{}]*\])+\s*\}")
 _STRING = re.compile(r"""\{\s*(?:"([^"{}]*)"|'([^'{}]*)'|`([^`{}$]*)`)\s*\}""")
 _ROLE = re.compile(r"\{(?P<name>[A-Za-z][\w:+.-]*)\}(?P<ticks>`+)(?P<text>[^`]+)(?P=ticks)(?!`)")
@@ -40,6 +54,7 @@ def inline_dialects_plugin(parser: MarkdownIt) -> None:
     """Read inline components and template tags, attribute lists, roles, editing marks, wiki links, super- and subscripts."""
     ruler = parser.inline.ruler
     ruler.before("backticks", "braces", _braces)
+    ruler.before("backticks", "icon", _icon)
     ruler.before("strikethrough", "superscript", _superscript)
     ruler.before("strikethrough", "subscript", _subscript)
     ruler.before("strikethrough", "doubled_marks", _doubled_marks)
@@ -92,6 +107,9 @@ def _braces(state: StateInline, silent: bool) -> bool:
             _text(state, " ".join((shown.title, *shown.texts)).strip())
         state.pos = tag.end()
         return True
+    if tag := _KRAMDOWN_TAG.match(source, pos, limit) or _UNNUMBERED.match(source, pos, limit):
+        state.pos = tag.end()
+        return True
     if role := _ROLE.match(source, pos, limit):
         if not silent:
             _role(state, role["name"].rpartition(":")[2], role["text"])
@@ -116,6 +134,27 @@ def _braces(state: StateInline, silent: bool) -> bool:
             state.pos = found.end()
             return True
     return False
+
+
+def _icon(state: StateInline, silent: bool) -> bool:
+    """``:material-check:`` and other pictures by name. Those that say yes or no are written so, others where they stand alone."""
+    if state.src[state.pos] != ":":
+        return False
+    found = _ICON.match(state.src, state.pos, state.posMax)
+    if not found or (found["sign"] and found["sign"] not in _SIGNS):
+        return False
+    if not silent:
+        _text(state, _SIGNS[found["sign"]] if found["sign"] else _shown_icon(found["name"], state.src.strip() == found[0]))
+    attributes = _ATTRIBUTE_LIST.match(state.src, found.end(), min(state.posMax, found.end() + _MAX_CHARS))
+    state.pos = attributes.end() if attributes else found.end()
+    return True
+
+
+def _shown_icon(name: str, is_alone: bool) -> str:
+    name = _ICON_STYLES.sub("", _ICON_STYLES.sub("", name))
+    if _YES.search(name):
+        return "✓"
+    return "✗" if _NO.search(name) else name.replace("-", " ") if is_alone else ""
 
 
 def _ends_something(source: str, start: int, end: int, maximum: int) -> bool:

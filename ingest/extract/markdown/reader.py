@@ -34,7 +34,12 @@ _FENCE_ATTRIBUTES = re.compile(r"\{(?P<list>[^{}]*)\}")
 _FENCE_TITLE = re.compile(
     r"""(?:^|[\s{,])(?:title|filename|file|name|caption|lst-cap)=\{?(?:"([^"]*)"|'([^']*)'|(\S+?))\}?(?=\s|$|\})"""
 )
-_CELL_LANGUAGE = re.compile(r"\s*(?:code-block|code-cell|code)?\s*([\w+#-]*)")
+# What stands before the code of a cell or directive: ``:key: value`` or YAML between rules (MyST), ``#| key: value`` (Quarto)
+_FENCE_OPTION = re.compile(
+    r"(?P<colons>:[\w-]+:)(?:[^\S\n]+(?P<value>.*))?$|(?:#|//|--|%%)\|\s*(?P<key>[\w-]+):[^\S\n]*(?P<text>.*)$"
+)
+_FENCE_YAML = re.compile(r"---[^\S\n]*\n(?P<lines>(?:[\w-]+:.*\n|\s+.*\n|-\s.*\n){0,40}?)---[^\S\n]*(?:\n|\Z)")
+_CAPTIONS = ("caption", "lst-cap", "fig-cap", "tbl-cap")
 _FENCE_LABEL = re.compile(r"\[(?P<label>[^\]]+)\]")
 _DROPPED_FENCES = re.compile(r"\{(?:toctree|contents|include|literalinclude|image|bibliography|tableofcontents)\}")
 _SNIPPET_ONLY = re.compile(r"""\s*(?:;?-+8<-+[^\n]*\s*|<<<\s*\S+\s*)+""")
@@ -133,7 +138,11 @@ def _read_fences(state: StateCore) -> None:
                 if not re.match(r"\{(?:toctree|contents|image|bibliography|tableofcontents)\}", token.info.strip()):
                     count_included(state.env)
                 continue
-            if title := _fence_title(token.info):
+            title = _fence_title(token.info)
+            if token.info.lstrip().startswith("{"):
+                caption, token.content = _without_options(token.content)
+                title = title or caption
+            if title:
                 tokens += _paragraph(title, token.level, is_lead=True)
             token.info = _fence_language(token.info)
         tokens.append(token)
@@ -145,6 +154,20 @@ def _fence_title(info: str) -> str:
         return next(text for text in (*found.groups(), "") if text is not None)
     label = _FENCE_LABEL.search(_FENCE_ATTRIBUTES.sub("", info))
     return label["label"] if label else ""
+
+
+def _without_options(code: str) -> tuple[str, str]:
+    """The caption among the options that a directive's or cell's code begins with, and the code after them."""
+    if block := _FENCE_YAML.match(code):
+        return "", code[block.end() :]
+    caption, lines = "", code.split("\n")
+    for place, line in enumerate(lines):
+        option = _FENCE_OPTION.match(line)
+        if not option:
+            return caption, "\n".join(lines[place + (place > 0 and not line.strip()) :])
+        if (option["key"] or (option["colons"] or "").strip(":")) in _CAPTIONS:
+            caption = (option["text"] or option["value"] or "").strip().strip("\"'")
+    return caption, ""
 
 
 def _fence_language(info: str) -> str:
