@@ -303,3 +303,20 @@ class TestTables:
             f'<w:tr><w:trPr><w:gridBefore w:val="1"/></w:trPr>{cell("9")}</w:tr>'
         )
         assert text_of(f"<w:tbl>{rows}</w:tbl>") == "| Boat | 7 |\n| Boat | 8 |\n|  | 9 |"
+
+
+@pytest.mark.parametrize("kind", ["page", "column", "textWrapping"])
+def test_a_break_within_a_paragraph_parts_words(kind: str) -> None:
+    assert text_of(paragraph(run("at dusk") + f'<w:r><w:br w:type="{kind}"/></w:r>' + run("until dawn"))) == "at dusk\nuntil dawn"
+
+
+def test_what_a_control_shows_until_it_is_filled_in() -> None:
+    def control(properties: str, content: str) -> str:
+        return f"<w:sdt><w:sdtPr>{properties}</w:sdtPr><w:sdtContent>{content}</w:sdtContent></w:sdt>"
+
+    prompt = run("Click here to enter text.")
+    inline = paragraph(run("Name: ") + control("<w:showingPlcHdr/>", prompt) + run("Port: ") + control("", run("Elm Quay")))
+    block = control("<w:showingPlcHdr/>", paragraph(prompt)) + control(
+        '<w:showingPlcHdr w:val="0"/>', paragraph(run("Filled in."))
+    )
+    assert text_of(inline + block) == "Name: Port: Elm Quay\n\nFilled in."

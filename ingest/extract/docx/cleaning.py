@@ -27,6 +27,9 @@ def clean(root: etree._Element, styles: Styles, numbering: Numbering) -> None:
     _choose_alternatives(root)
     for deleted in [element for element in root.iter(f"{W}del", f"{W}moveFrom") if len(element)]:
         _drop(deleted)
+    for placeholder in list(root.iterfind(f".//{W}sdt/{W}sdtPr/{W}showingPlcHdr")):
+        if is_on(placeholder) and (control := next(placeholder.iterancestors(f"{W}sdt"), None)) is not None:
+            _empty(control)
     for wrapper in list(root.iter(*_WRAPPERS)):
         unwrap(wrapper)
     for ruby in list(root.iter(f"{W}ruby")):
@@ -53,6 +56,12 @@ def _choose_alternatives(root: etree._Element) -> None:
         if chosen is not None:
             unwrap(chosen)
         unwrap(alternatives)
+
+
+def _empty(control: etree._Element) -> None:
+    """Take away what a content control shows until somebody fills it in ("Click here to enter text")."""
+    for text in list(control.iterfind(f"{W}sdtContent//{W}t")):
+        _drop(text)
 
 
 def _leave_base_of(ruby: etree._Element) -> None:
@@ -230,6 +239,8 @@ def _clean_run(run: etree._Element, paragraph_style: Style, styles: Styles) -> N
         _replace_by_text(hyphen, "-")
     for carriage_return in run.iterfind(f"{W}cr"):
         carriage_return.tag = f"{W}br"
+    for line_break in run.iterfind(f"{W}br"):  # mammoth leaves out those of pages and columns, and joins the words around them
+        line_break.attrib.pop(f"{W}type", "")
 
 
 def _toggled(own: bool | None, of_run_style: bool | None, of_paragraph_style: bool | None) -> bool:
