@@ -70,3 +70,45 @@ def test_many_rows_of_tabs_take_time_linear_in_their_number(markup: str) -> None
     begun = time.process_time()
     read(f"<body>{FILLER}{markup}</body>")
     assert time.process_time() - begun < 6  # what is quadratic takes a minute
+
+
+class TestAccordions:
+    @pytest.mark.parametrize(
+        "markup",
+        [
+            "<div class=faq-item><button class=faq-question>Question</button><div class=faq-answer hidden>Answer.</div></div>",
+            "<button class=accordion type=button>Question</button><div class=panel style='display:none'><p>Answer.</p></div>",
+            "<button type=button><span>Question</span></button><div x-show=open style='display: none'>Answer.</div>",
+            "<div><div><button class=kt-blocks-accordion-header><span>Question</span><i class=icon></i></button></div>"
+            "<div class=kt-accordion-panel>Answer.</div></div>",
+        ],
+    )
+    def test_whose_buttons_only_their_names_give_away(self, markup: str) -> None:
+        assert shown(markup) == "Question\n\nAnswer."
+
+    @pytest.mark.parametrize(
+        "markup",
+        [
+            "<form><p>Answer.</p><button class=question type=submit>Ask</button><div>Answer.</div></form>",
+            "<div>Answer.<button class=question>Ask</button></div>",
+            "<p>Answer.</p><button data-bs-toggle=offcanvas aria-controls=x>Ask</button><div id=x>Answer.</div>",
+            "<p>Answer.</p><button>Ask</button><div x-show=open class='absolute right-0' style='display:none'>Ask us.</div>",
+            "<p>Answer.</p><button class=ask>Ask</button><div>Answer.</div>",
+            "<p>Answer.</p><div><button class=question>Ask</button></div><div><img src=x></div>",
+        ],
+    )
+    def test_other_buttons_are_no_text(self, markup: str) -> None:
+        assert "Ask" not in shown(markup)
+
+    def test_parts_that_only_their_holder_names(self) -> None:
+        part = "<div class=content style='display:none'><p>Answer.</p></div>"
+        assert shown(f"<div class='ui accordion'><div class=title>Question</div>{part}</div>") == "Question\n\nAnswer."
+        assert shown(f"<div class=box><div class=title>Question</div>{part}</div>") == "Question"
+        assert shown(f"<div class='ui accordion'>{part}</div>") == ""  # nothing that would open it
+
+    def test_the_sign_of_a_control_is_no_text(self) -> None:
+        sign = "<span class=my-accordion-icon aria-hidden=true>+</span>"
+        assert shown(
+            f"<h3><button aria-expanded=false aria-controls=a>Question{sign}</button></h3><div id=a hidden>Answer.</div>"
+        ) == ("### Question\n\nAnswer.")
+        assert shown(f"<details><summary>Question{sign}</summary>Answer.</details>") == "Question\n\nAnswer."

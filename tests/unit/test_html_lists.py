@@ -60,6 +60,7 @@ class TestBoxes:
             ("<li role=checkbox aria-checked=true>x<li role=checkbox aria-checked=false>x", "- [x], - [ ]"),
             ("<li><span role=checkbox aria-checked=true></span> x", "- [x]"),
             ("<li><i class='fa fa-check-square-o'></i> x<li><i class='fa fa-square-o'></i> x", "- [x], - [ ]"),
+            ("<li><div class='checkbox checkbox-on'></div> x<li><div class='checkbox checkbox-off'></div> x", "- [x], - [ ]"),
             ("<li data-checked=true>x<li data-list=unchecked>x", "- [x], - [ ]"),
             ("<li class=checked data-inline-task-id=1>x<li data-inline-task-id=2>x", "- [x], - [ ]"),
             ("<li><input type=radio name=a checked> x<li><input type=radio name=a> x", "- [x], - [ ]"),

@@ -8,6 +8,7 @@ from lxml import html
 from ingest.extract.extracted import new_builder
 from ingest.extract.html.blocks import BlockWriter
 from tests.unit.test_extract import FILLER, FILLER_TEXT, golden, read, text_of
+from tests.unit.written import written
 
 
 class TestTables:
@@ -167,3 +168,25 @@ def test_placeholders_of_what_was_left_out_are_reported_where_they_stand() -> No
     BlockWriter(builder, on_left_out=lambda element, at: seen.append((element.get("id", ""), at))).write(body)
     assert builder.text == "One.\n\nTwo words."
     assert seen == [("a", 4), ("b", 4)]
+
+
+class TestAdmonitions:
+    @pytest.mark.parametrize(
+        "markup",
+        [
+            "<div class='admonition tip'><p class=admonition-title>Tip</p><p>Use oil.</p></div>",
+            "<div class='tip custom-block'><p class=custom-block-title>Tip</p><p>Use oil.</p></div>",
+            "<div class=markdown-alert><p class=markdown-alert-title><svg></svg>Tip</p><p>Use oil.</p></div>",
+            "<div class=alert><div class=admonitionHeading_G><svg></svg>Tip</div><div><p>Use oil.</p></div></div>",
+            "<div class=callout><div class=callout-header><div class=callout-title>Tip:</div></div><div>Use oil.</div></div>",
+            "<aside class=x><p class=starlight-aside__title>Tip</p><div><p>Use oil.</p></div></aside>",
+        ],
+    )
+    def test_titles_lead_their_text(self, markup: str) -> None:
+        assert written(markup) == "Tip: Use oil."
+
+    def test_a_title_over_code_or_a_table_stands_alone(self) -> None:
+        title = "<p class=admonition-title>Tip</p>"
+        assert written(f"<div>{title}<pre>x</pre><p>Then.</p></div>") == "Tip:\n\n```\nx\n```\n\nThen."
+        assert written(f"<div>{title}<table><tr><th>a<th>b<tr><td>1<td>2</table><p>Then.</p></div>").startswith("Tip:\n\n| a")
+        assert written(f"<div>{title}</div><h2>Next</h2><p>Then.</p>") == "Tip:\n\n## Next\n\nThen."

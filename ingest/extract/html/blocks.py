@@ -13,7 +13,6 @@ from ingest.extract.html.inline import atom_text, flat_text, stand_in
 from ingest.extract.html.lists import checkbox, markers, task_state
 from ingest.extract.html.marks import InlineText, mark_of
 from ingest.extract.html.tables import (
-    begins_with_code,
     cell_text,
     cell_texts,
     column_names,
@@ -32,6 +31,9 @@ MAX_STRUCTURE_DEPTH = 120
 _ADMONITION = re.compile(
     r"(?:^|[\s_-])(?:admonition|callout|note|tip|hint|warning|caution|important|danger|attention|seealso|alert)(?:$|[\s_-])",
     re.IGNORECASE,
+)
+_ADMONITION_TITLE = re.compile(
+    r"(?:^|[\s_-])(?:admonition|custom-?block|callout|aside|alert|hint|note)[_-]*(?:title|heading)(?![a-z])", re.IGNORECASE
 )
 
 
@@ -130,6 +132,8 @@ class BlockWriter:
         classes = element.get("class", "")
         if classes and (is_code_label(element) or (tag in ("td", "div", "pre") and is_gutter(element))):
             return
+        if self._marker:
+            self._box(element)
         if rank := heading_rank(element):
             self._heading(element, rank)
         elif is_code_block(element):
@@ -152,7 +156,7 @@ class BlockWriter:
             self._quotes -= 1
         elif "line-block" in classes:
             self._inline.add("\n".join(self._flat(line) for line in element.iter("div") if len(line.findall("div")) == 0))
-        elif tag == "p" and "admonition-title" in classes:
+        elif tag in ("p", "div") and classes and _ADMONITION_TITLE.search(classes):
             self._announce(element)
         else:
             self._flow(element)
@@ -192,6 +196,7 @@ class BlockWriter:
         if any(True for _ in element.iterdescendants("table", "ul", "ol", *VERBATIM)):  # a heading tag around content
             self._flow(element)
             return
+        self._end_lead_in()
         self._section_rank = rank
         self._out.heading(rank, self._heading_text(element))
 
@@ -202,6 +207,12 @@ class BlockWriter:
         """An admonition's title leads its first sentence: "Note" alone would be a block that says nothing."""
         if title := one_line(self._flat(element)).rstrip(":"):
             self._lead_in = f"{title}: "
+
+    def _end_lead_in(self) -> None:
+        """Write a title that leads no sentence, as a block follows that is none."""
+        if self._lead_in:
+            self._out.paragraph(self._lead_in)
+            self._lead_in = ""
 
     def _term(self, element: HtmlElement) -> None:
         if "sig" in names_of(element):
@@ -224,6 +235,7 @@ class BlockWriter:
         if self._inline.is_struck:  # which a block of code couldn't show
             self._inline.add(text)
         else:
+            self._end_lead_in()
             self._out.code(text, language=code_language(element))
 
     def _list(self, element: HtmlElement) -> None:
@@ -283,6 +295,7 @@ class BlockWriter:
         self._flush()
 
     def _data(self, element: HtmlElement, rows: list[list[HtmlElement]]) -> None:
+        self._end_lead_in()
         titles, rows, header = table_parts(rows)
         for title in titles:
             self._out.paragraph(cell_text(title, is_struck=self._inline.is_struck))
@@ -302,9 +315,6 @@ class BlockWriter:
             for column, cell in enumerate(row):
                 if column < len(names) and names[column] and any(text.strip() for text in cell.itertext()):
                     self._lead_in = f"{names[column].rstrip(':')}: "
-                    if begins_with_code(cell):
-                        self._out.paragraph(self._lead_in)
-                        self._lead_in = ""
                 self._element(cell)
                 self._flush()
                 self._lead_in = ""

@@ -47,6 +47,13 @@ VISUALLY_HIDDEN = word_set(
 _CLIPPED = re.compile(r"clip(?:-path)?\s*:\s*(?:rect\(\s*[01]|inset\(\s*(?:50|100)%)", re.IGNORECASE)
 _OPENS = ("aria-controls", "aria-expanded")
 _OPENS_IN_BOOTSTRAP = word_set("collapse tab pill")
+# Buttons that scripts alone know to open what follows them are called so.
+_FOLDING_BUTTON = re.compile(r"(?:^|[\s_-])(?:accordion|collapsible|faq|question|spoiler)(?:$|[\s_-])", re.IGNORECASE)
+_OPENS_OVER_PAGE = word_set("modal offcanvas dropdown popover tooltip")  # as Bootstrap names it
+# Alpine's directives: a script shows the element once a control was clicked. Those that float are menus and windows.
+_SHOWN_BY_SCRIPT = ("x-show", "x-collapse")
+_FLOATS = word_set("absolute fixed sticky")
+_ACTION_TYPES = word_set("submit reset")
 
 
 _NONE: frozenset[str] = frozenset()
@@ -97,7 +104,7 @@ def is_skipped(element: HtmlElement) -> bool:
 
 def is_text_button(button: HtmlElement) -> bool:
     """Whether a button's text belongs to the page: it is a heading or a term that folds what follows, or opens a part of it."""
-    if button.get("aria-haspopup", "false") != "false":
+    if button.get("aria-haspopup", "false") != "false" or _toggles(button) in _OPENS_OVER_PAGE:
         return False
     return _opens_part(button) or any(
         above.tag in ("dt", "summary") or heading_rank(above) for above in islice(button.iterancestors(), 6)
@@ -111,9 +118,36 @@ def is_block_button(button: HtmlElement) -> bool:
     )
 
 
+def is_shown_by_script(element: HtmlElement) -> bool:
+    """Whether a script shows an element in its place on the page, after a click."""
+    return any(element.get(name) is not None for name in _SHOWN_BY_SCRIPT) and _FLOATS.isdisjoint(names_of(element))
+
+
+def _toggles(button: HtmlElement) -> str:
+    return button.get("data-bs-toggle") or button.get("data-toggle") or ""
+
+
 def _opens_part(button: HtmlElement) -> bool:
-    toggles = button.get("data-bs-toggle") or button.get("data-toggle")
-    return any(button.get(name) is not None for name in _OPENS) or toggles in _OPENS_IN_BOOTSTRAP
+    if any(button.get(name) is not None for name in _OPENS) or _toggles(button) in _OPENS_IN_BOOTSTRAP:
+        return True
+    if button.get("type", "").lower() in _ACTION_TYPES:
+        return False
+    following = button.getnext()
+    if following is not None and is_shown_by_script(following):
+        return True
+    return bool(_FOLDING_BUTTON.search(button.get("class", ""))) and _leads_block(button)
+
+
+def _leads_block(button: HtmlElement) -> bool:
+    """Whether a block with text follows a button, or the frames that hold the button alone."""
+    for element in (button, *islice(button.iterancestors(), 3)):
+        following = element.getnext()
+        if following is not None:
+            return following.tag in BLOCKS and any(text.strip() for text in islice(following.itertext(), 20))
+        above = element.getparent()
+        if element.getprevious() is not None or above is None or f"{above.text or ''}{element.tail or ''}".strip():
+            return False
+    return False
 
 
 def is_visually_hidden(element: HtmlElement) -> bool:

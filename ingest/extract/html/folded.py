@@ -10,7 +10,7 @@ from itertools import islice
 from lxml import etree
 from lxml.html import HtmlElement
 
-from ingest.extract.html.elements import DROPPED, found, names_of
+from ingest.extract.html.elements import DROPPED, found, is_shown_by_script, names_of
 
 # What the libraries of tabs and accordions call the parts that they fold.
 _FOLDED = re.compile(
@@ -18,10 +18,14 @@ _FOLDED = re.compile(
     r"(?:$|[\s_-])",
     re.IGNORECASE,
 )
+# What they call the element around the titles and the parts that these fold.
+_FOLDING = re.compile(r"(?:^|[\s_-])(?:accordions?|collapsib\w*|faqs?|spoilers?)(?:$|[\s_-])", re.IGNORECASE)
 _OVERLAYS = re.compile(
     r"(?:^|[\s_-])(?:modal|popup|popover|tooltip|dropdown|lightbox|overlay|offcanvas|drawer|toast|menu)(?:$|[\s_-])",
     re.IGNORECASE,
 )
+_CONTROL_ROLES = ("button", "tab", "link")
+_MAX_CONTROL_DEPTH = 4
 _OVERLAY_ROLES = ("dialog", "alertdialog", "menu", "tooltip")
 _TARGETS = ("data-target", "data-bs-target", "data-toggle-target")
 _SWITCHES = ("aria-expanded", "data-toggle", "data-bs-toggle")
@@ -47,7 +51,9 @@ def opened_by_controls(body: HtmlElement) -> frozenset[str]:
 
 
 def is_folded(element: HtmlElement, opened: frozenset[str]) -> bool:
-    """Whether a hidden element is one that a control opens, and not a menu or a window over the page."""
+    """Whether a hidden element is one that a control opens, and not a menu, a window over the page, or the control's own icon."""
+    if _stands_in_control(element):
+        return False
     names = f"{element.get('class', '')} {element.get('id', '')}"
     if element.get("aria-modal") or element.get("role") in _OVERLAY_ROLES or _OVERLAYS.search(names):
         return False
@@ -57,7 +63,19 @@ def is_folded(element: HtmlElement, opened: frozenset[str]) -> bool:
         return True
     near = islice(element.itersiblings(preceding=True), _MAX_BETWEEN)
     before = next((e for e in near if e.tag != DROPPED), None)
-    return before is not None and any(e.get("aria-expanded") is not None for e in islice(before.iter(), 8))
+    if before is None:
+        return False
+    if is_shown_by_script(element) or any(e.get("aria-expanded") is not None for e in islice(before.iter(), 8)):
+        return True
+    holder = element.getparent()
+    return holder is not None and bool(_FOLDING.search(holder.get("class", "")))
+
+
+def _stands_in_control(element: HtmlElement) -> bool:
+    return any(
+        above.tag in ("button", "summary") or above.get("role") in _CONTROL_ROLES
+        for above in islice(element.iterancestors(), _MAX_CONTROL_DEPTH)
+    )
 
 
 def label_panels(body: HtmlElement) -> None:

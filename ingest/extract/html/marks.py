@@ -52,7 +52,10 @@ _CONTEXT_CHARS = 24
 _AFTER_CURRENCY = re.compile(r"[$€£¥₹]\s?\d[\d.,' ]{0,14}\Z")
 _BEFORE_CURRENCY = re.compile(r"\s?(?:[€$£¥₹]|EUR\b|USD\b|euro|kr\b|zł|Kč|Ft\b|CHF\b)", re.IGNORECASE)
 _CENTS = re.compile(r"\d\d|--?|[–—]")
+_EULER = re.compile(r"(?<![^\W\d_])e\Z")
+_MAX_FACTORS = 3  # letters of an exponent that is a product: e^(iωt)
 _ROUND = re.compile(r"(?<!\d)(?:2|10)\Z")  # bases of powers
+_LOGARITHM = re.compile(r"(?<![^\W\d_])(?:log|lg)\Z", re.IGNORECASE)
 _WHOLE_NUMBER_END = re.compile(r"\d[.,]?\Z")
 _CELSIUS = re.compile(r"\s?[CFСК](?!\w)")
 
@@ -250,7 +253,8 @@ class _Renderer:
     def _write_lowered(self, inner: str, at: int) -> None:
         """As it is, but where digits would become another number, or an expression another term."""
         before, after, term = self._before(), self._after(at), inner.strip().translate(_SIGN)
-        if _INTEGER.fullmatch(term) and (before[-1:].isdigit() or (after[:1].isdigit() and before[-1:].isalpha())):
+        is_apart = before[-1:].isdigit() or (after[:1].isdigit() and before[-1:].isalpha()) or _LOGARITHM.search(before)
+        if _INTEGER.fullmatch(term) and is_apart:
             self._write(f"_{term} " if after[:1].isdigit() else f"_{term}")
         elif before[-1:].isalnum() and _EXPRESSION.fullmatch(term) and re.search(r"\w[+\-*/=]\w|^[+-]\w", term):
             self._write(f"_({term})")
@@ -297,6 +301,8 @@ def _raised(before: str, term: str) -> str:
         return ""
     if _LETTER.fullmatch(term):
         return f"^{term}" if len(term) == 2 or _is_variable(before, term) else ""
+    if term.isalpha() and len(term) <= _MAX_FACTORS and _EULER.search(before):
+        return f"^({term})"
     if _ORDINAL.fullmatch(term) or not _EXPRESSION.fullmatch(term) or not _OPERATOR.search(term):
         return _apart(base, term)
     if _WORD.search(term) and not re.search(r"[+\-*/×·^=⁄(]", term):

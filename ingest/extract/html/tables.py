@@ -186,12 +186,6 @@ def needs_records(rows: Rows) -> bool:
     return any("\n" in verbatim(code).strip("\n") for row in rows for cell in row for code in cell.iterdescendants(*VERBATIM))
 
 
-def begins_with_code(cell: HtmlElement) -> bool:
-    """Whether the first code in a cell has several lines."""
-    code = next(cell.iterdescendants(*VERBATIM), None)
-    return code is not None and "\n" in verbatim(code).strip("\n")
-
-
 def _is_long(cell: HtmlElement) -> bool:
     if next(cell.iterdescendants("p", "ul", "ol", "dl", "table", "div", *HEADINGS), None) is None:
         return False
