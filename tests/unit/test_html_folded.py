@@ -42,6 +42,8 @@ def test_each_panel_has_the_label_of_its_tab(markup: str) -> None:
         "<div id=a class=collapse role=tabpanel>Because.</div>"
         "<div role=tab><h4><a data-toggle=collapse href='#b'>How?</a></h4></div>"
         "<div id=b class=collapse role=tabpanel>So.</div></div>",
+        "<div role=tablist><div role=tablist><h4 role=tab aria-controls=a>Why?</h4><div id=a role=tabpanel>Because.</div>"
+        "<h4 role=tab aria-controls=b>How?</h4><div id=b role=tabpanel hidden>So.</div></div></div>",
         "<div role=tablist><h4 role=tab aria-controls=a>Why?</h4><div id=a>Because.</div>"
         "<h4 role=tab aria-controls=b>How?</h4><div id=b hidden>So.</div></div>",
     ],

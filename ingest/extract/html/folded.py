@@ -89,6 +89,8 @@ def label_panels(body: HtmlElement) -> None:
     tabs_of_page = _Tabs(body)
     for tablist in tablists:
         if tabs_of_page.is_in_last(tablist):
+            if tabs_of_page.holds_panel(tablist, ()):  # Elementor's call themselves so on three levels
+                tablist.attrib.pop("role", None)
             continue
         tabs = [e for e in tablist.iter() if e.get("role") == "tab"] or list(tablist.iter("label", "button", "a"))
         panels = tabs_of_page.panels_of(tablist, tabs)
