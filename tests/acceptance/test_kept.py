@@ -43,6 +43,8 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     root = tmp_path_factory.mktemp("site")
     (root / "page.html").write_text(lighthouse(120, 60))
     (root / "poor.html").write_text(lighthouse(60, 200))
+    menu = " ".join(f"<a href={n}.html>entry{n}</a>" for n in range(120))
+    (root / "menu.html").write_text(lighthouse(120, 60).replace("</nav>", f"{menu}</nav>"))
     with serve(root) as served:
         yield served
 
@@ -193,6 +195,24 @@ def test_on_a_phone_nothing_of_it_reaches_beyond_the_edge(browser: Browser, stoc
         visit.page.get_by_role("button", name="What would be kept?").tap()
         visit.page.locator(".sides").wait_for()
         visit.check_fits()
+        left_out = visit.page.locator(".sides .lost").first
+        assert left_out.evaluate("one => one.clientWidth > 0.7 * window.innerWidth")  # below what was kept, not beside it
+
+
+@needs_chromium
+def test_a_long_menu_is_folded_so_that_what_is_kept_stays_in_sight(
+    browser: Browser, stocked: MortalService, site: Served
+) -> None:
+    with visiting(browser, stocked.url) as visit:
+        visit.open("#/sources")
+        visit.page.get_by_label("Addresses, one a line").fill(f"{site.url}menu.html")
+        visit.page.get_by_role("button", name="What would be kept?").click()
+        menu = visit.page.locator(".sides .lost details")
+        expect(menu).to_have_count(1)
+        assert menu.bounding_box()["height"] < 200  # type: ignore[index]  # it is drawn
+        menu.locator("summary").click()
+        expect(menu).to_contain_text("entry119")
+        visit.check_accessible()
 
 
 @needs_chromium

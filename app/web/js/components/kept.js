@@ -38,6 +38,19 @@ function reasonOf({ reason, words: n }) {
   return h("span", { class: "reason" }, `${words(reason)}, ${count(n, "word")}`);
 }
 
+const SHOWN_CHARACTERS = 200;
+
+/** A long menu is folded: what is kept beside it would be pushed out of sight. */
+function lostText(text) {
+  const characters = Array.from(text);
+  if (characters.length <= 1.5 * SHOWN_CHARACTERS) return h("div", { dir: "auto" }, text);
+  const space = characters.lastIndexOf(" ", SHOWN_CHARACTERS);
+  const cut = space > SHOWN_CHARACTERS / 2 ? space : SHOWN_CHARACTERS;
+  return h("details", { dir: "auto" },
+    h("summary", {}, characters.slice(0, cut).join(""), h("span", { class: "more" }, "… ")),
+    characters.slice(cut).join("").trimStart());
+}
+
 /** How a page is read (POST /v1/ingest/explain): kept and left out beside each other, in the page's order. */
 export function sideBySide({ url, title, text, coverage, notes, keep, drop }) {
   const parts = [...(coverage?.left_out ?? [])].sort((one, other) => one.at - other.at);
@@ -57,5 +70,5 @@ export function sideBySide({ url, title, text, coverage, notes, keep, drop }) {
         h("thead", {}, h("tr", {}, ["Kept", "Left out"].map((name) => h("th", { scope: "col" }, name)))),
         h("tbody", {}, rows.filter(([part, kept]) => part || kept.trim()).map(([part, kept]) => h("tr", {},
           h("td", {}, blocksOf(kept).map(({ kind, start, end }) => h("div", { class: `block ${kind}`, dir: "auto" }, kept.slice(start, end)))),
-          h("td", { class: "lost" }, part && [reasonOf(part), h("div", { dir: "auto" }, part.text)])))))));
+          h("td", { class: "lost" }, part && [reasonOf(part), lostText(part.text)])))))));
 }
