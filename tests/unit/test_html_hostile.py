@@ -58,6 +58,7 @@ COSTLY_PAGES = {
     "headings and a long title": "<title>" + "a bc " * 10 * WIDE + "</title>" + "<h1>a b c</h1>" * WIDE,
     "headings in headers in headers": "<header>" * NEST + "<h1>a</h1>" * WIDE,
     "documents by name, deep down": "<div>" * NEST + "<div class=sect1>a</div>" * WIDE,
+    "noscript within noscript": "<div><noscript>" * (NEST // 2) + "<p>a b</p>" * WIDE,
     "shadow roots of one host": "<div>" + "<template shadowrootmode=open><slot></slot></template>a" * WIDE,
     "shadow roots within each other": "<div><template shadowrootmode=open>" * (NEST // 2) + "<slot>a</slot>" * WIDE,
 }

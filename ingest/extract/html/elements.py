@@ -44,7 +44,7 @@ VISUALLY_HIDDEN = word_set(
     "govuk-visually-hidden cdk-visually-hidden screen-reader-text screen-reader-only screenreader-text screenreader-only "
     "show-for-sr element-invisible a11y-hidden assistive-text offscreen"
 )
-_CLIPPED = re.compile(r"clip(?:-path)?\s*:\s*(?:rect\(\s*[01]|inset\(\s*(?:50|100)%)", re.IGNORECASE)
+_CLIPPED = re.compile(r"clip(?:-path)?\s*:\s*(?:rect\(\s*[01]|inset\(\s*(?:50|100)%|circle\(\s*0)", re.IGNORECASE)
 _OPENS = ("aria-controls", "aria-expanded")
 _OPENS_IN_BOOTSTRAP = word_set("collapse tab pill")
 # Buttons that scripts alone know to open what follows them are called so.

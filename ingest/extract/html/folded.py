@@ -32,7 +32,9 @@ _SWITCHES = ("aria-expanded", "data-toggle", "data-bs-toggle")
 _MAX_BETWEEN = 20  # scripts and other unseen elements that may stand between a control and what it opens
 _PANELS = ("tabbed-block", "tab-pane")  # of Material for MkDocs, and of Bootstrap
 # Searched for by libxml2, as most elements are none of these.
-_CONTROLS = etree.XPath(f".//*[@aria-controls or starts-with(@href, '#') or {' or '.join(f'@{name}' for name in _TARGETS)}]")
+_CONTROLS = etree.XPath(
+    f".//*[@aria-controls or @popovertarget or starts-with(@href, '#') or {' or '.join(f'@{name}' for name in _TARGETS)}]"
+)
 _TABLISTS = etree.XPath(".//*[@role = 'tablist' or contains(concat(' ', @class, ' '), ' tabbed-labels ')]")
 
 
@@ -41,6 +43,8 @@ def opened_by_controls(body: HtmlElement) -> frozenset[str]:
     ids: set[str] = set()
     for element in found(_CONTROLS, body):
         ids.update(element.get("aria-controls", "").split())
+        if target := element.get("popovertarget"):
+            ids.add(target)
         for name in _TARGETS:
             ids.update(part[1:] for part in element.get(name, "").split() if part.startswith("#"))
         href = element.get("href", "")
@@ -48,6 +52,11 @@ def opened_by_controls(body: HtmlElement) -> frozenset[str]:
         if href.startswith("#") and is_switch:
             ids.add(href[1:])
     return frozenset(ids)
+
+
+def is_opened(element: HtmlElement, opened: frozenset[str]) -> bool:
+    """Whether a control shows an element, by its id."""
+    return element.get("id") in opened
 
 
 def is_folded(element: HtmlElement, opened: frozenset[str]) -> bool:

@@ -7,6 +7,7 @@ control of the page opens (an answer under its question, a tab, a collapsed sect
 from __future__ import annotations
 
 import re
+import sys
 from functools import lru_cache
 from itertools import islice
 
@@ -23,14 +24,21 @@ from ingest.extract.html.elements import (
     names_of,
     word_set,
 )
-from ingest.extract.html.folded import is_folded, label_panels, opened_by_controls
+from ingest.extract.html.folded import is_folded, is_opened, label_panels, opened_by_controls
 from ingest.extract.html.words import words_of
 
-_NEVER_TEXT = word_set("script style template iframe object embed canvas audio video select textarea datalist")
+_NEVER_TEXT = word_set("script style template iframe object embed canvas audio video select textarea datalist noembed noframes")
 _PICTURES = word_set("img math svg picture")
-_HIDING_STYLE = re.compile(
-    r"display\s*:\s*none|visibility\s*:\s*hidden|text-indent\s*:\s*-\d{3,}|(?<![\w-])(?:left|top)\s*:\s*-\d{4,}", re.IGNORECASE
+_FOLDING_STYLE = re.compile(r"display\s*:\s*none|visibility\s*:\s*(?:hidden|collapse)", re.IGNORECASE)
+# What no control of a page undoes: text that is moved off the screen. Carousels move their slides by a few hundred pixels, and
+# negative margins draw backgrounds over the whole width.
+_OFF_SCREEN_STYLE = re.compile(
+    r"text-indent\s*:\s*(?:-\d{3,}|100%)|translate(?:x|y|3d)?\(\s*-\d{4,}"
+    r"|(?<![\w-])(?:left|top|right|bottom|inset(?:-(?:inline|block))?(?:-start|-end)?)\s*:\s*-(?:\d{4,}|999(?!\d)|\d{3,}(?:r?em|v[wh]))",
+    re.IGNORECASE,
 )
+_STYLE_COMMENT = re.compile(r"/\*.*?(?:\*/|\Z)", re.DOTALL)
+_STYLE_ESCAPE = re.compile(r"\\(?:([0-9a-f]{1,6})\s?|(.))", re.IGNORECASE)
 _NO_SIZE = re.compile(r"font-size\s*:\s*0(?:\.0+)?(?:px|pt|em|rem|%)?\s*(?:;|!|$)", re.IGNORECASE)
 _PERMALINK_SIGNS = frozenset("¶#§🔗∞⚓")
 _PERMALINK_NAMES = word_set(
@@ -42,14 +50,14 @@ _ALONE_IN = word_set("td th li dt a button h1 h2 h3 h4 h5 h6 summary label")  # 
 _CANDIDATES = etree.XPath(
     ".//*["
     + " or ".join(f"self::{tag}" for tag in sorted(_NEVER_TEXT | {"input", "button", "dialog", "a"}))
-    + " or @hidden or @aria-hidden or @style or @role = 'button']"
+    + " or @hidden or @aria-hidden or @style or @popover or @role = 'button']"
 )
 _SCREEN_SHARE = 0.5  # of the body's text: what holds more of it is not decoration, whatever it says of itself
 _MIN_PAGE_CHARS = 200
 _MIN_NOSCRIPT_WORDS = 25  # "Please enable JavaScript to view this page" and its like are shorter
 _REPEATED_SHARE = 0.5
 _MAX_LABEL_WORDS = 12
-_MAX_BESIDE = 200  # starts and ends of elements that a picture with its label may have beside it
+_MAX_BESIDE = 200  # starts and ends of elements that a formula, or a label in the place of a picture, may have beside it
 _MAX_LABEL_CHARS = 400
 
 
@@ -57,7 +65,12 @@ def show_noscript(body: HtmlElement) -> None:
     """Put the content of each ``noscript`` in its place where it is a text that the page does not show otherwise."""
     noscripts = list(body.iter("noscript"))
     elsewhere = _words_outside_of_noscript(body) if noscripts else frozenset()
+    inner: set[HtmlElement] = set()
     for element in noscripts:
+        if element in inner:
+            element.tag = "div"
+            continue
+        inner.update(element.iterdescendants("noscript"))
         content = words_of(" ".join(element.itertext()))
         repeated = sum(word in elsewhere for word in content)
         if len(content) >= _MIN_NOSCRIPT_WORDS and repeated < _REPEATED_SHARE * len(content):
@@ -128,7 +141,9 @@ def _is_unseen(element: HtmlElement, opened: frozenset[str], body_chars: int) ->
         return True
     if is_visually_hidden(element):
         return not _stands_alone(element)
-    return _is_hidden(element, body_chars) and not is_folded(element, opened)
+    if element.get("popover") is not None and not is_opened(element, opened):
+        return True
+    return _is_off_screen(element) or (_is_hidden(element, body_chars) and not is_folded(element, opened))
 
 
 def _is_label(element: HtmlElement) -> bool:
@@ -151,13 +166,47 @@ def _is_hidden(element: HtmlElement, body_chars: int) -> bool:
         return True
     if element.get("aria-hidden") == "true" and element.tag not in _PICTURES and not _holds_page(element, body_chars):
         return True
-    style = element.get("style")
-    if not style:
+    if not _FOLDING_STYLE.search(_style_of(element)):
         return False
-    if _HIDING_STYLE.search(style):
-        # Formulas are hidden beside the picture that shows them (MediaWiki); whole pages until a script has run.
-        return element.find(".//math") is None and not _holds_page(element, body_chars)
-    return not len(element) and bool(_NO_SIZE.search(style))
+    # Formulas are hidden beside the picture that shows them (MediaWiki); whole pages until a script has run.
+    return not _is_formula(element) and not _holds_page(element, body_chars)
+
+
+def _is_off_screen(element: HtmlElement) -> bool:
+    style = _style_of(element)
+    return bool(style) and bool(_OFF_SCREEN_STYLE.search(style) or (not len(element) and _NO_SIZE.search(style)))
+
+
+def _style_of(element: HtmlElement) -> str:
+    """The style of an element as a browser reads it: without comments and escapes."""
+    style: str = element.get("style", "")
+    if "/*" in style:
+        style = _STYLE_COMMENT.sub("", style)
+    return _STYLE_ESCAPE.sub(_unescaped, style) if "\\" in style else style
+
+
+def _unescaped(escape: re.Match[str]) -> str:
+    if not escape[1]:
+        return escape[2]
+    code = int(escape[1], 16)
+    return chr(code) if code <= sys.maxunicode else ""
+
+
+def _is_formula(element: HtmlElement) -> bool:
+    """Whether formulas are all that an element holds."""
+    walk = etree.iterwalk(element, events=("start", "end"))
+    has_formula = False
+    for looked_at, (event, node) in enumerate(walk):
+        if looked_at > _MAX_BESIDE:
+            return False
+        if event == "start" and node.tag == "math":
+            has_formula = True
+            walk.skip_subtree()
+            continue
+        text = node.text if event == "start" else node.tail if node is not element else ""
+        if text and text.strip():
+            return False
+    return has_formula
 
 
 def _holds_page(element: HtmlElement, body_chars: int) -> bool:
