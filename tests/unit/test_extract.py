@@ -265,6 +265,8 @@ class TestHead:
         site = "<header><h1>Tool v18 manual</h1></header><h2>DNS</h2>"
         assert title("<title>DNS | Tool v18 Manual</title>", site) == "DNS"
         assert title("<title>Tool v18 | DNS</title>", "<h1>DNS</h1>") == "DNS"
+        linked = "<div><h1><a href='../'>Tool 3.2 documentation</a></h1></div><h2>Models</h2>"
+        assert title("<title>Models — Tool 3.2 documentation</title>", linked) == "Models"
         assert title("<title>Fast - and good</title>", "") == "Fast - and good"
         assert (
             title("<title>X | Site</title><meta property=og:title content='The whole story'>", "<h1>Site</h1>")

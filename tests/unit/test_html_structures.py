@@ -90,6 +90,7 @@ class TestFormulas:
             "<math alttext='x^2'><mi>x</mi></math>",
             "<math><semantics><mi>x</mi><annotation encoding='application/x-tex'>x^2</annotation></semantics></math>",
             "<img class=tex alt='x^2'>",
+            "<img class=formulaInl alt='x^2'>",
             "<script type='math/tex; mode=display'>x^2</script>",
             r"<span class=katex><span class=katex-mathml><math><semantics><mi>x</mi><annotation encoding='application/x-tex'>x^2"
             r"</annotation></semantics></math></span><span class=katex-html aria-hidden=true><b>x</b><sup>2</sup></span></span>",

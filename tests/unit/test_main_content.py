@@ -97,6 +97,10 @@ class TestSilence:
         page = read(f"<div>{part(0)}<p>These are the ferries:</p>{MENU}{part(1)}{part(2)}</div>")
         assert "Entry number 11" in page.page.text
 
+    def test_also_where_a_box_is_around_the_list(self) -> None:
+        page = read(f"<div>{part(0)}<p>These are the ferries: <div class=columns>{MENU}</div>{part(1)}{part(2)}</div>")
+        assert "Entry number 11" in page.page.text
+
     def test_a_page_that_is_a_list_of_links(self) -> None:
         assert "Entry number 11" in read(f"<main><h1>All entries</h1>{MENU}</main>").page.text
 

@@ -44,9 +44,10 @@ def title_of(root: HtmlElement) -> str:
     declared = [title[:_MAX_DECLARED_CHARS] for title in titles if title]
     parts = _TITLE_SEPARATOR.split(declared[0]) if declared else []
     innermost = [h for h in root.iter("h1") if next(h.iterdescendants("h1"), None) is None]
-    # A heading in the page's header that is the last of several parts of the title is the site's name (Node.js' manual).
+    # A heading in the page's header, or one that is a link, that is the last of several parts of the title is the site's name
+    # (Node.js' manual, Django's).
     last = parts[-1].casefold() if len(parts) > 1 else ""
-    sites = {t for h in innermost if (t := _heading_text(h)).casefold() == last and _is_in_page_header(h)}
+    sites = {t for h in innermost if (t := _heading_text(h)).casefold() == last and _may_name_site(h)}
     headings = [t for t in map(_heading_text, innermost) if t and t not in sites]
     for heading in headings:
         if declared and heading.casefold() in declared[0].casefold():
@@ -59,7 +60,9 @@ def title_of(root: HtmlElement) -> str:
     return title[:MAX_TITLE_CHARS]
 
 
-def _is_in_page_header(heading: HtmlElement) -> bool:
+def _may_name_site(heading: HtmlElement) -> bool:
+    if any(one_line(flat_text(link)) == one_line(flat_text(heading)) for link in heading.iterdescendants("a")):
+        return True
     above = next(heading.iterancestors("header", "main", "article"), None)
     return above is not None and above.tag == "header" and next(above.iterancestors("main", "article"), None) is None
 

@@ -22,7 +22,7 @@ from ingest.extract.html.lists import checkbox, markers
 from ingest.extract.html.marks import END_OF_ITEM, END_OF_TERM, NOTE, STRIKE, mark_of, render
 from ingest.extract.html.mathml import formula_text
 
-_FORMULA = re.compile(r"\b(?:math|tex|latex|mwe-math\S*)\b", re.IGNORECASE)
+_FORMULA = re.compile(r"\b(?:math|tex|latex|mwe-math\S*|formula(?:inl|dsp)?)\b", re.IGNORECASE)
 _SMILEYS = word_set("emoji emojione twemoji wp-smiley smiley emoticon")
 _ITEM_ENDS = {"li": END_OF_ITEM, "tr": END_OF_ITEM, "dd": END_OF_ITEM, "dt": END_OF_TERM, "caption": END_OF_TERM}
 _ATOMS = word_set("img math ruby input")

@@ -180,10 +180,16 @@ class Judge:
         return is_list_of_paragraph or is_heading(before, self._words) or self._words.text(before).endswith(":")
 
     def _before(self, element: HtmlElement) -> HtmlElement | None:
-        before = element.getprevious()
-        while before is not None and not self._words.count(before):
-            before = before.getprevious()
-        return before
+        """What is read before an element: its last sibling with words, or that of what it begins."""
+        while element is not self._root:
+            before = element.getprevious()
+            while before is not None and not self._words.count(before):
+                before = before.getprevious()
+            parent = element.getparent()
+            if before is not None or parent is None:
+                return before
+            element = parent
+        return None
 
     def _follows_heading(self, element: HtmlElement) -> bool:
         """Whether it is the first thing under a heading that trafilatura kept: a heading never stays without what it leads."""
