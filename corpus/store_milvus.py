@@ -64,7 +64,8 @@ class MilvusVectorIndex:
         from pymilvus.exceptions import MilvusException
 
         try:
-            self._client.load_collection(COLLECTION)
+            with _without_their_errors():  # what can be mended is a warning of ours, not three errors of theirs
+                self._client.load_collection(COLLECTION)
         except MilvusException as exc:
             partitions = Path(self._uri) / "collections" / COLLECTION / "partitions"
             derived = list(partitions.glob("*/indexes/*idx"))
@@ -195,3 +196,17 @@ def _like(beginning: str) -> str:
 def _quoted(value: str) -> str:
     # Milvus Lite knows no \u escapes, so letters stay as they are. No URL and no language holds control characters.
     return json.dumps(_UNQUOTABLE.sub("\ufffd", value), ensure_ascii=False)
+
+
+@contextmanager
+def _without_their_errors() -> Iterator[None]:
+    """Keep what Milvus' packages log out of the log: their exception says it, to who can tell what it means."""
+    loggers = [logging.getLogger(name) for name in ("milvus_lite", "pymilvus")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL + 1)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)

@@ -62,7 +62,9 @@ def test_scores_are_inner_products_best_first(index: VectorIndex) -> None:
 
 
 @pytest.mark.parametrize("left_bytes", [0, 60, 200])
-def test_an_index_file_that_was_written_in_part_is_made_again(tmp_path: Path, left_bytes: int) -> None:
+def test_an_index_file_that_was_written_in_part_is_made_again(
+    tmp_path: Path, left_bytes: int, caplog: pytest.LogCaptureFixture
+) -> None:
     opened = MilvusVectorIndex(uri=str(tmp_path / "vectors.db"), dimension=DIMENSION)
     rows = [row(f"{number:03}") for number in range(SEGMENT_ROWS)]
     put(opened, *rows)
@@ -75,6 +77,9 @@ def test_an_index_file_that_was_written_in_part_is_made_again(tmp_path: Path, le
         assert opened.count() == SEGMENT_ROWS
         found = opened.search(axis(0), where=EVERYTHING, limit=10)
         assert [candidate.score for candidate in found] == pytest.approx([1] * 10)
+        assert [record.levelname for record in caplog.records if record.name.startswith(("corpus", "pymilvus", "milvus"))] == [
+            "WARNING"
+        ]
     finally:
         opened.close()
 
