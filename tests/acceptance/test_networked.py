@@ -132,7 +132,8 @@ def test_what_is_deleted_or_revoked_through_one_service_is_gone_from_the_other(s
         assert site.url + path not in search(service, title(path))
         assert service.request("GET", f"/v1/pages/{page['id']}").status_code == 404
     answer = two.post("/v1/ask", {"question": f"What is {title(path)}?"})
-    assert path not in str(answer.get("citations"))
+    # The index page may be quoted, which still links to it.
+    assert not [cited for cited in answer.get("citations") or () if cited["url"].startswith(site.url + path)]
     assert two.post("/v1/verify", {"repair": False})["clean"] is True
 
     key = one.post("/v1/keys", {"name": "shared", "scopes": ["query"]})
