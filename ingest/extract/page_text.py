@@ -35,9 +35,13 @@ def clean(text: str) -> str:
     if text.isascii():
         return text
     text = _STRAY_JOINER.sub("", text).translate(_LIGATURES)
-    if not unicodedata.is_normalized("NFC", text):
-        text = unicodedata.normalize("NFC", _without_surplus_marks(text))
-    return text
+    text = _without_surplus_marks(text)  # before anything else: to ask whether it is normalised may take as long
+    return text if unicodedata.is_normalized("NFC", text) else unicodedata.normalize("NFC", text)
+
+
+def has_surplus_marks(text: str) -> bool:
+    """Whether so many combining marks stand in a row that :func:`clean` would take some away."""
+    return not text.isascii() and _without_surplus_marks(text) != text
 
 
 def comparable(text: str) -> str:

@@ -19,7 +19,6 @@ from collections.abc import Sequence
 from functools import cached_property
 from itertools import chain, islice
 
-import trafilatura
 from lxml import etree
 from lxml.html import HtmlElement
 
@@ -30,6 +29,7 @@ from ingest.extract.html.judging import Judge, Judged, may_hold_page
 from ingest.extract.html.leaving import OUTSIDE, LeftOutParts, MainContent, holders_of
 from ingest.extract.html.selectors import compile_selectors
 from ingest.extract.html.visibility import drop_unseen
+from ingest.extract.html.vote import article_text
 from ingest.extract.html.words import PageWords
 
 FORM = "form"
@@ -148,7 +148,10 @@ class _Isolation:
 
     def _voted(self) -> HtmlElement:
         """The content where trafilatura sees it."""
-        self._words.vote(trafilatura.extract(self._body.getroottree().getroot(), include_comments=False, fast=True) or "")
+        text = article_text(self._body)
+        if text is None:
+            return self._fallback()
+        self._words.vote(text)
         root = self._grown(self._covering_element())
         judged = Judge(self._words, root, is_voted=True, is_article=self._is_article).rejected()
         if self._keeps_enough(root, judged):

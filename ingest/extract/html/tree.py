@@ -25,6 +25,10 @@ MAX_ELEMENTS = 500_000
 MAX_DEPTH = 400  # Chromium's is 512; what lies deeper is kept, without its nesting
 _SUSPECT_TAGS = 5_000  # fewer can't nest so deep that the parser's own search for open elements takes long
 
+# By the HTML standard's list of active formatting elements.
+_FORMATTING = word_set("a b big code em font i nobr s small strike strong tt u")
+_MAX_FORMATTING = 16
+
 _NAME = re.compile(r"[a-zA-Z_][\w.-]*", re.ASCII)
 _NOT_IN_NAMES = re.compile(r"[^\w.-]", re.ASCII)
 _NOT_IN_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
@@ -55,7 +59,7 @@ def parse_tree(markup: str) -> Document:
     Never raises for what the markup says. Takes time linear in the markup, except for an element with very many attributes.
     """
     notes: list[str] = []
-    markup = _without_depth(markup, notes)
+    markup = _without_surplus_tags(markup, notes)
     parsed = LexborHTMLParser(markup)
     root = html.html_parser.makeelement("html")
     elements: list[HtmlElement] = []
@@ -73,28 +77,41 @@ def parse_tree(markup: str) -> Document:
     return Document(root, notes, elements)
 
 
-def _without_depth(markup: str, notes: list[str]) -> str:
-    """The markup without start tags that lie deeper than any page needs: for each start tag the parser looks through the open
-    elements, so time would grow with the square of the depth."""
+def _without_surplus_tags(markup: str, notes: list[str]) -> str:
+    """The markup without tags for which a parser takes time, or makes elements, that grow with the square of their number.
+
+    Start tags that lie deeper than any page needs: for each the open elements are looked through. Formatting elements that are
+    left open: each paragraph opens all of them again. Options, whose text is not read: each goes through those before it.
+    """
     if markup.count("<") < _SUSPECT_TAGS:
         return markup
-    depth, kept, end = 0, [], 0
+    depth, kept, end, is_too_deep = 0, [], 0, False
+    formatting = 0  # of elements that are open
+    has_many_options = markup.count("<option") > _SUSPECT_TAGS
     for found in _TAG.finditer(markup):
-        if found[2].lower() in _FLAT:
-            continue
-        if found[1]:
+        tag = found[2].lower()
+        is_surplus = has_many_options and tag == "option"
+        if tag in _FLAT:
+            pass
+        elif found[1]:
             depth = max(0, depth - 1)
+            formatting = max(0, formatting - (tag in _FORMATTING))
+        elif tag in _FORMATTING and formatting >= _MAX_FORMATTING:
+            is_surplus = True
         elif depth < _SUSPECT_TAGS:
             depth += 1
+            formatting += tag in _FORMATTING
         else:
+            is_surplus = True
+            is_too_deep = True
+        if is_surplus and found.start() >= end:
             close = markup.find(">", found.end())
-            close = len(markup) - 1 if close < 0 else close
-            if found.start() >= end:
-                kept.append(markup[end : found.start()])
-                end = close + 1
+            kept.append(markup[end : found.start()])
+            end = len(markup) if close < 0 else close + 1
     if not kept:
         return markup
-    notes.append(f"elements nested deeper than {_SUSPECT_TAGS} were left out; their text was kept")
+    if is_too_deep:
+        notes.append(f"elements nested deeper than {_SUSPECT_TAGS} were left out; their text was kept")
     return "".join((*kept, markup[end:]))
 
 
