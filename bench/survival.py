@@ -21,6 +21,7 @@ from lxml import etree, html
 from lxml.html import HtmlElement
 from tokenizers import Tokenizer as HfTokenizer
 
+from bench.extraction.visible_text import stands_in
 from bench.report import Goal, Line, Section, table
 from bench.site import pages_of
 from corpus.chunking import chunk_page
@@ -102,17 +103,6 @@ def expected_rows(root: HtmlElement) -> list[list[str]]:
             texts = ([_flat("".join(_cell_texts(cell))) for cell in row if cell.tag in ("td", "th")] for row in rows)
             found += [cells for row in texts if len(cells := [cell for cell in row if cell]) > 1]
     return found
-
-
-def stands_in(cells: Sequence[str], line: str) -> bool:
-    """Whether a written row holds all the cells' texts, in order."""
-    at = 0
-    for cell in cells:
-        found = line.find(cell, at)
-        if found < 0:
-            return False
-        at = found + len(cell)
-    return True
 
 
 def section(sites: str, found: Survival) -> Section:
