@@ -26,10 +26,11 @@ class Part:
 @dataclass(slots=True)
 class MainContent:
     """``root`` holds the content; ``inside`` what was left out within it, by the placeholder that stands there; ``before`` and
-    ``after`` what was left out around it; ``words`` all that a reader sees of the page."""
+    ``after`` what was left out around it; ``words`` all that a reader sees of the page; None where
+    nothing is left out."""
 
     root: HtmlElement
-    words: PageWords
+    words: PageWords | None = None
     inside: dict[HtmlElement, Part] = field(default_factory=dict)
     before: list[Part] = field(default_factory=list)
     after: list[Part] = field(default_factory=list)

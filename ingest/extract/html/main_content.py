@@ -80,7 +80,7 @@ def isolate_main_content(
 def whole_document(body: HtmlElement) -> MainContent:
     """A body that is content through and through, freed of scripts and hidden parts."""
     drop_unseen(body)
-    return MainContent(body, PageWords(body))
+    return MainContent(body)
 
 
 class _Isolation:

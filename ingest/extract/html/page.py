@@ -18,7 +18,7 @@ from ingest.extract.html.leaving import MainContent
 from ingest.extract.html.main_content import isolate_main_content, whole_document
 from ingest.extract.html.refusals import refusal_of, sign_in_form_of
 from ingest.extract.html.tree import Document, parse_tree
-from ingest.extract.html.words import words_of
+from ingest.extract.html.words import PageWords, words_of
 
 SHOWN_WORDS = 12  # of each part that was left out
 
@@ -69,7 +69,7 @@ def read_html(
 
 def read_converted(markup: str, *, url: str) -> ExtractedPage:
     """Read what another format was converted to: all of it is content, and nothing in it speaks to robots."""
-    return replace(_read(parse_tree(markup), url, lambda body, _: whole_document(body)), coverage=None)
+    return _read(parse_tree(markup), url, lambda body, _: whole_document(body))
 
 
 def _read(document: Document, base_url: str, content_of: Callable[[HtmlElement, str], MainContent]) -> ExtractedPage:
@@ -87,13 +87,13 @@ def _read(document: Document, base_url: str, content_of: Callable[[HtmlElement, 
         notes.append(f"structure nested deeper than {MAX_STRUCTURE_DEPTH} elements was flattened")
     language = page_head.language_of(root, builder.text)
     page = PageText(title=title, text=builder.text, blocks=tuple(builder.blocks), language=language)
-    coverage = _coverage(content, page.text, places)
+    coverage = _coverage(content.words, content, page.text, places) if content.words is not None else None
     return ExtractedPage(page, links=links, notes=(*notes, *content.notes, *text_notes(builder)), coverage=coverage)
 
 
-def _coverage(content: MainContent, text: str, places: dict[HtmlElement, int]) -> Coverage:
+def _coverage(words: PageWords, content: MainContent, text: str, places: dict[HtmlElement, int]) -> Coverage:
     """Compare what a reader sees with the text as it was written, so that what the writing loses counts as lost, too."""
-    visible = content.words.words
+    visible = words.words
     kept = (Counter(visible) & Counter(words_of(text))).total()
     inside = [(part, places.get(placeholder, 0)) for placeholder, part in content.inside.items()]
     placed = [
